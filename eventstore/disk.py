@@ -1,0 +1,201 @@
+"""Every call the file log makes to the operating system, in one small seam.
+
+Tests put a disk behind it that tears writes, fills up and loses power. Paths are relative to the root and are walked
+part by part without following links, so nothing planted inside the root can lead outside it. Files are private to
+their owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from eventstore.errors import Unavailable
+from eventstore.log import new_id
+
+_NO_LINKS = os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | _NO_LINKS
+
+READ = os.O_RDONLY
+APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT
+REPLACE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+
+_HINTS = {
+    errno.ENOSPC: "Free some space and try again; everything acknowledged before is safe.",
+    errno.EDQUOT: "Free some of your quota and try again; everything acknowledged before is safe.",
+    errno.EACCES: "Check the owner and the permissions of the store's folder.",
+    errno.EROFS: "The file system is mounted read-only.",
+    errno.ELOOP: "A symbolic link stands where the store keeps a file of its own; remove it.",
+    errno.ENOTDIR: "A file or a link stands where the store keeps a folder of its own; remove it.",
+}
+
+
+class Disk:
+    """A folder, and the few things a log does in it. Every method raises OSError as the system does."""
+
+    def __init__(self, root: Path, *, create: bool = True) -> None:
+        self.root = root
+        if create:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def open(self, path: str, flags: int) -> int:
+        """A descriptor for the file; created private (0600) if the flags say create."""
+        with self._parent(path) as (directory, name):
+            return os.open(name, flags | _NO_LINKS, 0o600, dir_fd=directory)
+
+    def close(self, file: int) -> None:
+        os.close(file)
+
+    def write(self, file: int, data: bytes | memoryview) -> int:
+        """Write some of the bytes and return how many, which may be fewer than given."""
+        return os.write(file, data)
+
+    def read(self, file: int, size: int, offset: int) -> bytes:
+        return os.pread(file, size, offset)
+
+    def size(self, file: int) -> int:
+        return os.fstat(file).st_size
+
+    def truncate(self, file: int, size: int) -> None:
+        os.ftruncate(file, size)
+
+    def sync(self, file: int) -> None:
+        """Return once the file's bytes and size are durable. After an error, never call it again for this file."""
+        if sys.platform == "darwin":
+            fcntl.fcntl(file, fcntl.F_FULLFSYNC)
+        else:
+            os.fdatasync(file)
+
+    def forget(self, file: int) -> None:
+        """Drop cached pages, so that the next read shows what the device really holds."""
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def sync_directory(self, path: str) -> None:
+        """Return once names created, renamed or removed in this folder are durable."""
+        directory = self._open_directory(path)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def make_directory(self, path: str) -> None:
+        """Create a private folder (0700); one that exists already is left as it is."""
+        with self._parent(path) as (directory, name), contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=directory)
+
+    def names(self, path: str) -> list[str]:
+        """The names in a folder, sorted; none if there is no such folder."""
+        try:
+            directory = self._open_directory(path)
+        except FileNotFoundError:
+            return []
+        try:
+            return sorted(os.listdir(directory))
+        finally:
+            os.close(directory)
+
+    def exists(self, path: str) -> bool:
+        try:
+            with self._parent(path) as (directory, name):
+                os.stat(name, dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def rename(self, old: str, new: str) -> None:
+        """Give the file a new name in one step, replacing what had it."""
+        with self._parent(old) as (old_directory, old_name), self._parent(new) as (new_directory, new_name):
+            os.rename(old_name, new_name, src_dir_fd=old_directory, dst_dir_fd=new_directory)
+
+    def remove(self, path: str) -> None:
+        with self._parent(path) as (directory, name):
+            os.unlink(name, dir_fd=directory)
+
+    def remove_directory(self, path: str) -> None:
+        with self._parent(path) as (directory, name):
+            os.rmdir(name, dir_fd=directory)
+
+    def lock(self, file: int) -> None:
+        """Wait until no other descriptor holds the file's lock, then hold it. A killed process lets go."""
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+    def unlock(self, file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+    def database(self, path: str) -> str:
+        """Where SQLite is to keep a disposable database."""
+        with contextlib.suppress(FileExistsError):
+            self.close(self.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+        return str(self.root / path)
+
+    def release(self) -> None:
+        """Let go of the root. Nothing else may be called afterwards."""
+        os.close(self._root)
+
+    @contextlib.contextmanager
+    def _parent(self, path: str) -> Iterator[tuple[int, str]]:
+        folder, _, name = path.rpartition("/")
+        if not folder:
+            yield self._root, name
+            return
+        directory = self._open_directory(folder)
+        try:
+            yield directory, name
+        finally:
+            os.close(directory)
+
+    def _open_directory(self, path: str) -> int:
+        directory = os.dup(self._root)
+        for part in path.split("/"):
+            if part in ("", "."):
+                continue
+            try:
+                inner = os.open(part, _DIRECTORY, dir_fd=directory)
+            finally:
+                os.close(directory)
+            directory = inner
+        return directory
+
+
+def write_whole(disk: Disk, file: int, data: bytes) -> None:
+    """Write all of it, however often the system stops short."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[disk.write(file, rest) :]
+
+
+def replace(disk: Disk, path: str, data: bytes, *, durable: bool) -> None:
+    """Put a file in place in one step: no reader ever sees half of it. If durable, it is so when this returns."""
+    folder = path.rpartition("/")[0]
+    draft = f"{folder}/_{new_id().hex}.new" if folder else f"_{new_id().hex}.new"
+    file = disk.open(draft, REPLACE)
+    try:
+        write_whole(disk, file, data)
+        if durable:
+            disk.sync(file)
+    finally:
+        disk.close(file)
+    disk.rename(draft, path)
+    if durable:
+        disk.sync_directory(folder)
+
+
+def read_whole(disk: Disk, path: str) -> bytes:
+    """All bytes of a file."""
+    file = disk.open(path, READ)
+    try:
+        return disk.read(file, disk.size(file), 0)
+    finally:
+        disk.close(file)
+
+
+def unavailable(error: OSError, doing: str) -> Unavailable:
+    """The project's error for one of the operating system's."""
+    return Unavailable(f"{doing}: {error.strerror or error}", _HINTS.get(error.errno or 0, ""))

@@ -1,0 +1,288 @@
+"""The file log's index: each stream's head and each event's place. Disposable; the segments are the truth.
+
+It is a SQLite file plus what this process has learnt since it last wrote that file. Only what is durable in the
+segments is ever written to it, so an index that knows more than the segments is proof that the log has lost
+something: it is the log's witness.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from uuid import UUID
+
+import msgspec
+
+from eventstore.admit import Head
+from eventstore.line import CommitLine
+from eventstore.log import PURGES, Purged
+
+FLUSH_AFTER = 2_000
+FORMAT = 1
+
+SCHEMA = """
+CREATE TABLE streams (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, version INTEGER NOT NULL, hash TEXT NOT NULL);
+CREATE TABLE events (
+    position INTEGER PRIMARY KEY, stream INTEGER NOT NULL, version INTEGER NOT NULL, id BLOB NOT NULL UNIQUE,
+    segment INTEGER NOT NULL, start INTEGER NOT NULL, length INTEGER NOT NULL);
+CREATE UNIQUE INDEX events_by_stream ON events (stream, version);
+CREATE INDEX events_by_segment ON events (segment);
+CREATE TABLE checkpoints (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE unfinished_purges (
+    stream TEXT NOT NULL, position INTEGER NOT NULL, segment INTEGER NOT NULL, PRIMARY KEY (stream, position, segment));
+CREATE TABLE witness (
+    one INTEGER PRIMARY KEY CHECK (one = 1), commit_number INTEGER, next_position INTEGER, segment INTEGER,
+    start INTEGER, length INTEGER, checksum TEXT);
+"""
+WITNESS = "SELECT commit_number, next_position, segment, start, length, checksum FROM witness"
+SET_WITNESS = "INSERT OR REPLACE INTO witness VALUES (1, ?, ?, ?, ?, ?, ?)"
+HEAD = "SELECT version, hash FROM streams WHERE id = ?"
+SET_HEAD = """INSERT INTO streams (id, version, hash) VALUES (?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET version = excluded.version, hash = excluded.hash"""
+ADD_EVENT = """INSERT OR IGNORE INTO events
+    VALUES (?, (SELECT number FROM streams WHERE id = ?), ?, ?, ?, ?, ?)"""
+PLACE_OF_ID = "SELECT segment, start, length FROM events WHERE id = ?"
+LARGEST_ID = "SELECT max(id) FROM events"
+CHECKPOINT = "SELECT position FROM checkpoints WHERE name = ?"
+SET_CHECKPOINT = "INSERT OR REPLACE INTO checkpoints VALUES (?, ?)"
+STREAM_PLACES = """SELECT version, segment, start, length FROM events
+    WHERE stream = (SELECT number FROM streams WHERE id = ?) AND version > ? AND version <= ? ORDER BY version LIMIT ?"""
+STREAM_PLACES_BACKWARD = STREAM_PLACES.replace("ORDER BY version", "ORDER BY version DESC")
+PLACES = """SELECT position, segment, start, length FROM events
+    WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"""
+PLACES_BACKWARD = PLACES.replace("ORDER BY position", "ORDER BY position DESC")
+SEGMENTS_OF_STREAM = """SELECT DISTINCT segment FROM events
+    WHERE stream = (SELECT number FROM streams WHERE id = ?) AND position < ?"""
+FORGET_EVENTS = "DELETE FROM events WHERE stream = (SELECT number FROM streams WHERE id = ?) AND position < ?"
+FORGET_STREAM = """DELETE FROM streams WHERE id = ?
+    AND NOT EXISTS (SELECT 1 FROM events WHERE events.stream = streams.number)"""
+EXPECT_REWRITE = "INSERT OR IGNORE INTO unfinished_purges VALUES (?, ?, ?)"
+UNFINISHED = "SELECT stream, position, segment FROM unfinished_purges"
+FINISHED = "DELETE FROM unfinished_purges WHERE segment = ?"
+MOVE_WITNESS = "UPDATE witness SET start = ?, length = ?, checksum = ? WHERE commit_number = ?"
+MOVE_EVENT = "UPDATE events SET start = ?, length = ? WHERE position = ?"
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a line is: its segment (the number of the segment's first commit), first byte and length."""
+
+    segment: int
+    start: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.length
+
+
+class Witness(msgspec.Struct, frozen=True):
+    """The last line known: its commit number, the position after it, its place, and its checksum."""
+
+    commit: int = 0
+    next_position: int = 1
+    place: Place = Place(1, 0, 0)
+    checksum: str = ""
+
+
+class UnfinishedPurge(msgspec.Struct, frozen=True):
+    """A segment that may still hold events of a purged stream, all at positions below `position`."""
+
+    stream: str
+    position: int
+    segment: int
+
+
+class Index:
+    """What is known of the log up to `last`. Not safe for threads by itself: its log holds a lock around it."""
+
+    def __init__(self, database: str) -> None:
+        self._database = database
+        self._connection = self._connect()
+        self._forget_news()
+        self._load()
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open the file; one that is not an index of this format is thrown away: the segments tell it all again."""
+        try:
+            connection = self._open()
+            (format,) = connection.execute("PRAGMA user_version").fetchone()
+            if format == FORMAT:
+                return connection
+            connection.close()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+        self._remove()
+        return self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._database, timeout=30, isolation_level=None, check_same_thread=False)
+        connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON")
+        with _transaction(connection):
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if not tables:
+                for statement in SCHEMA.split(";"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {FORMAT}")
+        return connection
+
+    def _load(self) -> None:
+        row = self._connection.execute(WITNESS).fetchone()
+        self.last = Witness(row[0], row[1], Place(*row[2:5]), row[5]) if row else Witness()
+        self._largest_id: bytes = self._connection.execute(LARGEST_ID).fetchone()[0] or b""
+
+    def _forget_news(self) -> None:
+        self._heads: dict[str, Head] = {}
+        self._places: dict[UUID, Place] = {}
+        self._rows: list[tuple[int, str, int, bytes, int, int, int]] = []
+        self._checkpoints: dict[str, int] = {}
+        self._purges: list[tuple[str, int]] = []
+
+    @property
+    def should_flush(self) -> bool:
+        """Whether enough has been learnt for a write to pay."""
+        return len(self._rows) >= FLUSH_AFTER
+
+    @property
+    def must_flush(self) -> bool:
+        """Whether a purge has been learnt: what came before it must be forgotten before anything else is learnt."""
+        return bool(self._purges)
+
+    def add(self, line: CommitLine, place: Place, checksum: str) -> None:
+        """Learn the line that comes next in the log."""
+        for offset, event in enumerate(line.events):
+            if event is None:
+                continue
+            self._heads[event.stream] = Head(event.version, event.hash)
+            self._places[event.id] = place
+            position = line.position + offset
+            row = (position, event.stream, event.version, event.id.bytes, place.segment, place.start, place.length)
+            self._rows.append(row)
+            if event.stream == PURGES and not isinstance(event.data, msgspec.UnsetType):
+                self._purges.append((msgspec.json.decode(event.data, type=Purged).stream, position))
+        if line.checkpoint is not None:
+            self._checkpoints[line.checkpoint.name] = line.checkpoint.position
+        self.last = Witness(line.commit, line.next_position, place, checksum)
+
+    def flush(self) -> bool:
+        """Write what was learnt to the file. The caller vouches that all of it is durable in the segments.
+
+        False if another process had written as much or more: what it wrote was taken over instead, with its `last`.
+        """
+        with _transaction(self._connection):
+            row = self._connection.execute(WITNESS).fetchone()
+            behind = row is None or row[0] < self.last.commit
+            if behind:
+                known = row[1] if row else 1
+                self._write([new for new in self._rows if new[0] >= known])
+        self._forget_news()
+        if behind:
+            self._largest_id = self._connection.execute(LARGEST_ID).fetchone()[0] or b""
+        else:
+            self._load()
+        return behind
+
+    def _write(self, rows: Sequence[tuple[int, str, int, bytes, int, int, int]]) -> None:
+        execute, executemany = self._connection.execute, self._connection.executemany
+        executemany(SET_HEAD, [(stream, head.version, head.hash) for stream, head in self._heads.items()])
+        executemany(ADD_EVENT, rows)
+        executemany(SET_CHECKPOINT, self._checkpoints.items())
+        for stream, position in self._purges:
+            segments = execute(SEGMENTS_OF_STREAM, (stream, position)).fetchall()
+            executemany(EXPECT_REWRITE, [(stream, position, segment) for (segment,) in segments])
+            execute(FORGET_EVENTS, (stream, position))
+            execute(FORGET_STREAM, (stream,))
+        last, place = self.last, self.last.place
+        witness = (last.commit, last.next_position, place.segment, place.start, place.length, last.checksum)
+        execute(SET_WITNESS, witness)
+
+    def head(self, stream: str) -> Head:
+        """Where the stream stands; version 0 if there is none."""
+        known = self._heads.get(stream)
+        if known is None:
+            row = self._connection.execute(HEAD, (stream,)).fetchone()
+            known = Head(*row) if row else Head()
+        return known
+
+    def place_of(self, id: UUID) -> Place | None:
+        """The line an event id is in. Fresh UUIDv7 ids are larger than all old ones and cost no query."""
+        known = self._places.get(id)
+        if known is not None or id.bytes > self._largest_id:
+            return known
+        row = self._connection.execute(PLACE_OF_ID, (id.bytes,)).fetchone()
+        return Place(*row) if row else None
+
+    def checkpoint(self, name: str) -> int | None:
+        known = self._checkpoints.get(name)
+        if known is None:
+            row = self._connection.execute(CHECKPOINT, (name,)).fetchone()
+            known = row[0] if row else None
+        return known
+
+    def stream_places(self, stream: str, after: int, until: int, backward: bool, limit: int) -> list[tuple[int, Place]]:
+        """The next places, by version, of at most `limit` of a stream's events with after < version ≤ until."""
+        query = STREAM_PLACES_BACKWARD if backward else STREAM_PLACES
+        news = ((row[2], *row[4:]) for row in self._rows if row[1] == stream and after < row[2] <= until)
+        return self._merged(query, (stream, after, until, limit), news, backward, limit)
+
+    def places(self, after: int, until: int, backward: bool, limit: int) -> list[tuple[int, Place]]:
+        """The next places, by position, of at most `limit` events with after < position ≤ until."""
+        query = PLACES_BACKWARD if backward else PLACES
+        news = ((row[0], *row[4:]) for row in self._rows if after < row[0] <= until)
+        return self._merged(query, (after, until, limit), news, backward, limit)
+
+    def _merged(
+        self,
+        query: str,
+        arguments: tuple[object, ...],
+        news: Iterable[tuple[int, int, int, int]],
+        backward: bool,
+        limit: int,
+    ) -> list[tuple[int, Place]]:
+        rows = {row[0]: row for row in self._connection.execute(query, arguments)}
+        rows |= {row[0]: row for row in news}
+        return [(key, Place(*rows[key][1:])) for key in sorted(rows, reverse=backward)[:limit]]
+
+    def unfinished_purges(self) -> list[UnfinishedPurge]:
+        """The segments that purged events have still to be taken out of."""
+        return [UnfinishedPurge(*row) for row in self._connection.execute(UNFINISHED)]
+
+    def rewritten(self, segment: int, lines: Iterable[tuple[CommitLine, Place, str]]) -> None:
+        """A segment has been rewritten without its purged events: its lines have moved."""
+        with _transaction(self._connection):
+            for line, place, checksum in lines:
+                for offset in range(len(line.events)):
+                    self._connection.execute(MOVE_EVENT, (place.start, place.length, line.position + offset))
+                self._connection.execute(MOVE_WITNESS, (place.start, place.length, checksum, line.commit))
+            self._connection.execute(FINISHED, (segment,))
+        self._load()
+
+    def discard(self) -> None:
+        """Forget everything: the segments will tell it again."""
+        self._connection.close()
+        self._remove()
+        self._connection = self._open()
+        self._forget_news()
+        self._load()
+
+    def _remove(self) -> None:
+        for ending in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(self._database + ending)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")

@@ -1,0 +1,392 @@
+"""The file log: one line is one commit, in segment files under `_log`. See docs/FORMAT.md for every byte.
+
+All processes that use a store write one after the other, under a file lock held only for the write. The threads of one
+process share their writes and syncs. Readers take no lock unless another process has written since they last looked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from eventstore.admit import admit, check_expected, validate
+from eventstore.disk import READ, Disk, unavailable
+from eventstore.errors import Closed, EventStoreError, InvalidInput, OutcomeUnknown, Unavailable
+from eventstore.group import GroupCommit, Ticket
+from eventstore.index import Place
+from eventstore.line import CommitLine
+from eventstore.log import ANY, PURGES, Append, Appended, Checkpoint, Expect, Hook, Purged, RecordedEvent, now
+from eventstore.pending import Pending
+from eventstore.purges import purge_event
+from eventstore.segments import FOLDER, LineReader, Repair, corrupt, lines_between, logger, segment_path
+from eventstore.tail import Tail, Written
+
+Durability = Literal["full", "batched", "none"]
+
+SEGMENT_BYTES = 64 * 1024 * 1024
+BATCH_SECONDS = 0.05
+_PLACES_AT_ONCE = 500
+_POLL_SECONDS = 0.05
+_CLOSED = "closed"
+
+
+class _Request(msgspec.Struct, frozen=True):
+    commit: Sequence[Append]
+    checkpoint: Checkpoint | None
+
+
+class JsonlLog:
+    """A log in a folder, for any number of threads and processes of one machine.
+
+    `durability` says what a crash of the *machine* can cost; a crash of the process costs nothing acknowledged at any
+    level. `"full"`: nothing. `"batched"`: the last `BATCH_SECONDS` of commits. `"none"`: everything since the segment
+    was begun or the index last written. At every level what is left after a crash is a prefix of what was appended.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        durability: Durability = "full",
+        hook: Hook | None = None,
+        clock: Callable[[], datetime] = now,
+        segment_bytes: int = SEGMENT_BYTES,
+        disk: Disk | None = None,
+    ) -> None:
+        """Open the store, or create it. An unfinished write of a crashed process is cut off, with a copy kept.
+
+        Raises `LogCorrupt` if anything acknowledged is damaged or gone, `Unavailable` if the system refuses.
+        """
+        if durability not in ("full", "batched", "none"):
+            raise InvalidInput(f"unknown durability {durability!r}", "Use 'full', 'batched' or 'none'.")
+        self.durability, self.hook, self._clock, self._segment_bytes = durability, hook, clock, segment_bytes
+        with _translating(f"cannot open the log in {root}"):
+            self._disk = disk or Disk(Path(root))
+            try:
+                self._tail = Tail(self._disk)
+            except BaseException:
+                self._disk.release()
+                raise
+        self.root = self._disk.root
+        self._index = self._tail.index
+        self._group: GroupCommit[_Request, Appended] = GroupCommit(self._serve)
+        # Guards the index and the tail's numbers. Held briefly, never while writing or syncing.
+        self._mutex = threading.RLock()
+        self._in_flight = False
+        self._closed = ""
+        self._syncer: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    def __repr__(self) -> str:
+        return f"<JsonlLog {self.root} durability={self.durability} head={self._index.last.next_position - 1}>"
+
+    @property
+    def repairs(self) -> Sequence[Repair]:
+        """The unfinished writes this object has cut off."""
+        return tuple(self._tail.repairs)
+
+    def append(self, commit: Sequence[Append], *, checkpoint: Checkpoint | None = None) -> Appended:
+        validate(commit, checkpoint)
+        self._check_open()
+        return self._group.submit(_Request(commit, checkpoint))
+
+    def _serve(self, batch: list[Ticket[_Request, Appended]]) -> None:
+        """Admit, write, sync and publish the commits of all waiting threads, as one write."""
+        with self._at_the_end():
+            with self._mutex:
+                if self._tail.end >= self._segment_bytes:
+                    self._tail.roll()
+                lines = self._admit(batch)
+                self._in_flight = True
+            written: Sequence[Written] = ()
+            try:
+                if lines:
+                    written = self._tail.write(lines, durable=self.durability == "full")
+            finally:
+                with self._mutex:
+                    self._in_flight = False
+                    self._publish(written)
+        if self.durability == "batched" and written:
+            self._sync_soon()
+        self._tell_hook(batch)
+
+    @contextlib.contextmanager
+    def _at_the_end(self) -> Iterator[None]:
+        """Hold the store's lock, with all that other processes have written learnt. The turn is ours already."""
+        self._check_open()
+        with _translating(f"cannot append to the log in {self.root}"), self._tail.locked():
+            with self._mutex:
+                self._tail.catch_up()
+            yield
+
+    def _publish(self, written: Sequence[Written]) -> None:
+        for each in written:
+            self._tail.publish(each)
+        if self._index.should_flush:
+            try:
+                self._tail.flush()
+            except sqlite3.Error as error:
+                logger.warning("the index could not be written (%s); opening this store will take longer", error)
+
+    def _tell_hook(self, batch: Sequence[Ticket[_Request, Appended]]) -> None:
+        events = [e for t in batch if t.result and not t.result.repeated for e in t.result.events]
+        if self.hook is not None and events:
+            try:
+                self.hook.committed(events)
+            except Exception:
+                logger.warning("the events are safe, but the views could not follow", exc_info=True)
+
+    def _admit(self, batch: list[Ticket[_Request, Appended]]) -> list[CommitLine]:
+        """Decide every request on the log as it will be after the ones before it, and return the lines to write."""
+        pending = Pending(self._index, self._commit_of, self._tail.synced_commit)
+        for ticket in batch:
+            request = ticket.request
+            recorded_at = self._clock()
+            try:
+                result = admit(
+                    request.commit,
+                    pending.head,
+                    pending.commit_of,
+                    checkpoint=request.checkpoint,
+                    checkpoint_of=pending.checkpoint,
+                    first_position=pending.next_position,
+                    recorded_at=recorded_at,
+                )
+            except EventStoreError as error:
+                ticket.error = error
+                continue
+            ticket.result = result
+            if not result.repeated and (result.events or request.checkpoint):
+                pending.add(result.events, request.checkpoint, recorded_at)
+        return pending.lines
+
+    def _commit_of(self, id: UUID) -> Sequence[RecordedEvent] | None:
+        place = self._index.place_of(id)
+        if place is None:
+            return None
+        with LineReader(self._disk) as reader:
+            return reader.events_at(place)
+
+    def _refresh(self) -> None:
+        """Learn what other processes have written, if they have. Who reads after their append returned finds it."""
+        self._check_open()
+        with self._mutex:
+            # In flight, the lock is ours and nobody else can have written since we caught up.
+            if self._in_flight or not self._tail.grown():
+                return
+        with self._group.turn(), self._at_the_end():
+            pass
+
+    def read(
+        self,
+        stream: str,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        backward: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[RecordedEvent]:
+        end = self.version(stream)
+        last = end if until is None else min(until, end)
+
+        def places(after: int, until: int) -> list[tuple[int, Place]]:
+            return self._index.stream_places(stream, after, until, backward, _PLACES_AT_ONCE)
+
+        def version(event: RecordedEvent) -> int:
+            return event.version if event.stream == stream else 0
+
+        return islice(self._by_places(places, version, max(after, 0), last, backward), limit)
+
+    def read_all(
+        self,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        backward: bool = False,
+        types: Collection[str] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[RecordedEvent]:
+        end = self.head()
+        last = end if until is None else min(until, end)
+
+        def places(after: int, until: int) -> list[tuple[int, Place]]:
+            return self._index.places(after, until, backward, _PLACES_AT_ONCE)
+
+        def position(event: RecordedEvent) -> int:
+            return event.position
+
+        if backward:
+            events = self._by_places(places, position, max(after, 0), last, backward)
+        else:
+            events = self._in_sequence(max(after, 0), last)
+        return islice((event for event in events if types is None or event.type in types), limit)
+
+    def _by_places(
+        self,
+        places: Callable[[int, int], list[tuple[int, Place]]],
+        number_of: Callable[[RecordedEvent], int],
+        after: int,
+        until: int,
+        backward: bool,
+    ) -> Iterator[RecordedEvent]:
+        """Events by their places in the index; one that was purged meanwhile is passed over."""
+        with LineReader(self._disk) as reader:
+            while after < until:
+                self._check_open()
+                with self._mutex:
+                    found = places(after, until)
+                for number, place in found:
+                    yield from (e for e in reader.events_at(place) if number_of(e) == number)
+                if not found:
+                    return
+                if backward:
+                    until = found[-1][0] - 1
+                else:
+                    after = found[-1][0]
+
+    def _in_sequence(self, after: int, until: int) -> Iterator[RecordedEvent]:
+        """Events in the order they stand in the segments, which is faster than looking up each one's place."""
+        with self._mutex:
+            first = self._index.places(after, until, False, 1)
+            purged = {purge.stream: purge.position for purge in self._index.unfinished_purges()}
+        if not first:
+            return
+        segment, start = first[0][1].segment, first[0][1].start
+        position = 0
+        while position < until:
+            commit = segment
+            for line in self._segment_lines(segment, start):
+                for event in line.recorded():
+                    if after < event.position <= until and event.position >= purged.get(event.stream, 0):
+                        yield event
+                commit, position = line.commit + 1, line.next_position - 1
+                if position >= until:
+                    return
+            if commit == segment:
+                raise corrupt(Place(segment, start, 0), f"the file ends before position {until}")
+            segment, start = commit, 0
+
+    def _segment_lines(self, segment: int, start: int) -> Iterator[CommitLine]:
+        self._check_open()
+        try:
+            file = self._disk.open(segment_path(segment), READ)
+        except FileNotFoundError:
+            raise corrupt(Place(segment, 0, 0), "the file is missing") from None
+        try:
+            for line, _ in lines_between(self._disk, file, segment, start, self._disk.size(file)):
+                yield line
+        finally:
+            self._disk.close(file)
+
+    def version(self, stream: str) -> int:
+        self._refresh()
+        with self._mutex:
+            return self._index.head(stream).version
+
+    def head(self) -> int:
+        self._refresh()
+        with self._mutex:
+            return self._index.last.next_position - 1
+
+    def checkpoint(self, name: str) -> int | None:
+        self._refresh()
+        with self._mutex:
+            return self._index.checkpoint(name)
+
+    def wait(self, after: int, timeout: float | None = None) -> bool:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if self.head() > after:
+            return True
+        for _ in _folder_changes(self.root / FOLDER, deadline):
+            if self.head() > after:
+                return True
+        return False
+
+    def purge(self, stream: str, *, expected: int | Expect = ANY) -> Purged:
+        validate([Append(stream)])
+        with self._group.turn(), self._at_the_end():
+            with self._mutex:
+                version = self._index.head(stream).version
+            check_expected(iter([(stream, expected, version)]))
+            if version == 0:
+                return Purged(stream, 0)
+            (last,) = self.read(stream, backward=True, limit=1)
+            purged = Purged(stream, version, version, last.position, last.hash)
+            record: Ticket[_Request, Appended] = Ticket(_Request([Append(PURGES, [purge_event(purged)])], None))
+            with self._mutex:
+                self._publish(self._tail.write(self._admit([record]), durable=True))
+                self._tail.finish_purges()
+            self._tell_hook([record])
+        return purged
+
+    def close(self) -> None:
+        if self._closed == _CLOSED:
+            return
+        with self._group.turn():
+            self._stop.set()
+            if self._closed == _CLOSED:
+                return
+            self._closed = _CLOSED
+            try:
+                with _translating(f"cannot close the log in {self.root}"):
+                    self._tail.close()
+            finally:
+                self._disk.release()
+        if self._syncer is not None:
+            self._syncer.join()
+
+    def _check_open(self) -> None:
+        reason = self._closed or self._tail.broken
+        if reason:
+            raise Closed(f"the log in {self.root}", "" if reason == _CLOSED else reason)
+
+    def _sync_soon(self) -> None:
+        if self._syncer is None:
+            self._syncer = threading.Thread(target=self._keep_syncing, name="eventstore-sync", daemon=True)
+            self._syncer.start()
+
+    def _keep_syncing(self) -> None:
+        while not self._stop.wait(BATCH_SECONDS):
+            with self._group.turn(), contextlib.suppress(OutcomeUnknown):
+                if not self._closed and not self._tail.broken and self._tail.behind:
+                    self._tail.sync()
+
+
+def _folder_changes(folder: Path, deadline: float | None) -> Iterator[None]:
+    """Yields when a file in the folder changes, and now and then in case the system does not tell; ends in time."""
+    from watchfiles import watch  # not needed by who never waits
+
+    def remaining() -> float:
+        return _POLL_SECONDS if deadline is None else min(_POLL_SECONDS, deadline - time.monotonic())
+
+    while (seconds := remaining()) > 0:
+        ticks = watch(folder, rust_timeout=int(seconds * 1000) + 1, yield_on_timeout=True, debounce=1, step=1)
+        for _ in ticks:
+            yield
+            if remaining() <= 0:
+                return
+
+
+@contextlib.contextmanager
+def _translating(doing: str) -> Iterator[None]:
+    """Give foreign errors this project's form."""
+    try:
+        yield
+    except EventStoreError:
+        raise
+    except OSError as error:
+        raise unavailable(error, doing) from error
+    except sqlite3.Error as error:
+        raise Unavailable(
+            f"{doing}: {error}", "The index is disposable: remove _log/index.db and open again."
+        ) from error

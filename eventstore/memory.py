@@ -1,0 +1,137 @@
+"""The reference log: the contract in its plainest form, kept in memory. Tests compare every other log with it."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from uuid import UUID
+
+from eventstore.admit import Head, admit, check_expected, validate
+from eventstore.errors import Closed
+from eventstore.log import ANY, PURGES, Append, Appended, Checkpoint, Expect, Hook, Purged, RecordedEvent, now
+from eventstore.purges import purge_event
+
+
+class MemoryLog:
+    """A log that lives as long as its process, for tests and for trying things out."""
+
+    def __init__(self, *, hook: Hook | None = None, clock: Callable[[], datetime] = now) -> None:
+        self._events: list[RecordedEvent] = []
+        self._streams: dict[str, list[RecordedEvent]] = {}
+        self._commits: dict[UUID, Sequence[RecordedEvent]] = {}
+        self._checkpoints: dict[str, int] = {}
+        self._last_position = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self.hook, self._clock = hook, clock
+
+    def __repr__(self) -> str:
+        return f"<MemoryLog streams={len(self._streams)} head={self._last_position}>"
+
+    def append(self, commit: Sequence[Append], *, checkpoint: Checkpoint | None = None) -> Appended:
+        validate(commit, checkpoint)
+        with self._open():
+            return self._append(commit, checkpoint)
+
+    def _append(self, commit: Sequence[Append], checkpoint: Checkpoint | None = None) -> Appended:
+        result = admit(
+            commit,
+            self._head,
+            self._commits.get,
+            checkpoint=checkpoint,
+            checkpoint_of=self._checkpoints.get,
+            first_position=self._last_position + 1,
+            recorded_at=self._clock(),
+        )
+        if result.repeated:
+            return result
+        if checkpoint is not None:
+            self._checkpoints[checkpoint.name] = checkpoint.position
+        if result.events:
+            self._events += result.events
+            self._last_position = result.events[-1].position
+            for event in result.events:
+                self._streams.setdefault(event.stream, []).append(event)
+                self._commits[event.id] = result.events
+            if self.hook is not None:
+                self.hook.committed(result.events)
+            self._changed.notify_all()
+        return result
+
+    def _head(self, stream: str) -> Head:
+        events = self._streams.get(stream)
+        return Head(events[-1].version, events[-1].hash) if events else Head()
+
+    def read(
+        self,
+        stream: str,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        backward: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[RecordedEvent]:
+        with self._open():
+            events = self._streams.get(stream, [])[max(after, 0) : until]
+        return islice(reversed(events) if backward else iter(events), limit)
+
+    def read_all(
+        self,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        backward: bool = False,
+        types: Collection[str] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[RecordedEvent]:
+        with self._open():
+            first = bisect_right(self._events, after, key=lambda event: event.position)
+            last = None if until is None else bisect_right(self._events, until, key=lambda event: event.position)
+            events = self._events[first:last]
+        ordered = reversed(events) if backward else iter(events)
+        return islice((event for event in ordered if types is None or event.type in types), limit)
+
+    def version(self, stream: str) -> int:
+        with self._open():
+            return self._head(stream).version
+
+    def head(self) -> int:
+        with self._open():
+            return self._last_position
+
+    def checkpoint(self, name: str) -> int | None:
+        with self._open():
+            return self._checkpoints.get(name)
+
+    def wait(self, after: int, timeout: float | None = None) -> bool:
+        with self._open():
+            self._changed.wait_for(lambda: self._last_position > after or self._closed, timeout)
+            return self._last_position > after
+
+    def purge(self, stream: str, *, expected: int | Expect = ANY) -> Purged:
+        validate([Append(stream)])
+        with self._open():
+            check_expected(iter([(stream, expected, self._head(stream).version)]))
+            gone = self._streams.pop(stream, [])
+            if not gone:
+                return Purged(stream, 0)
+            purged = Purged(stream, len(gone), gone[-1].version, gone[-1].position, gone[-1].hash)
+            self._events = [event for event in self._events if event.stream != stream]
+            for event in gone:
+                rest = tuple(other for other in self._commits.pop(event.id) if other.stream != stream)
+                self._commits |= {other.id: rest for other in rest}
+            self._append([Append(PURGES, [purge_event(purged)])])
+            return purged
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _open(self) -> threading.Condition:
+        if self._closed:
+            raise Closed("memory log")
+        return self._changed

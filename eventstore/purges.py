@@ -1,0 +1,19 @@
+"""The record a purge leaves behind: an event of the log's own, in a stream of its own."""
+
+from __future__ import annotations
+
+import msgspec
+
+from eventstore.log import NewEvent, Purged, RecordedEvent
+
+STREAM_PURGED = "streamPurged"
+
+
+def purge_event(purged: Purged) -> NewEvent:
+    """The event that says what was removed."""
+    return NewEvent(type=STREAM_PURGED, data=msgspec.json.encode(purged))
+
+
+def purge_of(event: RecordedEvent) -> Purged:
+    """What the record says was removed."""
+    return msgspec.json.decode(event.data, type=Purged)

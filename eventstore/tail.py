@@ -1,0 +1,306 @@
+"""The end of the file log: the active segment, and all that happens there.
+
+Whoever calls these methods holds the process's turn, and, but for `grown`, the file lock. Readers meanwhile use the
+index: it knows only what has been published.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from eventstore.disk import APPEND, READ, Disk, replace, unavailable, write_whole
+from eventstore.errors import LogCorrupt, OutcomeUnknown
+from eventstore.index import Index, Place, UnfinishedPurge
+from eventstore.line import CommitLine, DamagedLine, checksum_of, decode_line, encode_line
+from eventstore.segments import (
+    FOLDER,
+    Repair,
+    corrupt,
+    create_segment,
+    cut,
+    raw_lines,
+    read_bytes,
+    segment_numbers,
+    segment_path,
+    why_corrupt,
+)
+
+_LOCK = f"{FOLDER}/lock"
+_INDEX = f"{FOLDER}/index.db"
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A line in the file that is not published yet."""
+
+    line: CommitLine
+    place: Place
+    raw: bytes
+
+
+class Tail:
+    """The active segment, open for appending, and how much of it is known and how much is durable."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self.repairs: list[Repair] = []
+        self.broken = ""
+        self._file = -1
+        self.segment = self.end = 0
+        self.synced_commit = self._synced_end = 0
+        disk.make_directory(FOLDER)
+        disk.sync_directory("")
+        with contextlib.ExitStack() as undo:
+            self._lock = disk.open(_LOCK, APPEND)
+            undo.callback(disk.close, self._lock)
+            with self.locked():
+                self.index = Index(disk.database(_INDEX))
+                undo.callback(self.index.close)
+                undo.callback(self._close_file)
+                self._open_first()
+                self.catch_up()
+                self.sync()
+                self.finish_purges()
+            undo.pop_all()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the store's lock against all other processes."""
+        self._disk.lock(self._lock)
+        try:
+            yield
+        finally:
+            self._disk.unlock(self._lock)
+
+    def _open_first(self) -> None:
+        """Stand where the index left off, once it is sure that the segments still say what the index has seen."""
+        numbers = segment_numbers(self._disk)
+        last = self.index.last
+        if not numbers and last.commit == 0:
+            self._switch(1, create_segment(self._disk, 1))
+            return
+        if last.commit and not self._holds_witness():
+            if not self.index.unfinished_purges():
+                place = last.place
+                reason = f"the log has lost commit {last.commit}, which the index has seen durable"
+                raise LogCorrupt(segment_path(place.segment), place.start, place.length, reason)
+            self.index.discard()
+        if not self.index.last.commit and numbers[0] != 1:
+            raise LogCorrupt(segment_path(1), 0, 0, f"the file is missing; the first one is {segment_path(numbers[0])}")
+        self._open_known()
+
+    def _holds_witness(self) -> bool:
+        last = self.index.last
+        try:
+            file = self._disk.open(segment_path(last.place.segment), READ)
+        except FileNotFoundError:
+            return False
+        try:
+            raw = read_bytes(self._disk, file, last.place.length, last.place.start)
+        finally:
+            self._disk.close(file)
+        try:
+            return decode_line(raw).commit == last.commit and checksum_of(raw) == last.checksum
+        except DamagedLine:
+            return False
+
+    def _open_known(self) -> None:
+        """Open the segment of the last line the index knows, and stand behind that line, which is durable."""
+        place = self.index.last.place
+        self._switch(place.segment, self._disk.open(segment_path(place.segment), APPEND))
+        self.end = self._synced_end = place.end
+        self.synced_commit = self.index.last.commit
+
+    def _switch(self, segment: int, file: int) -> None:
+        self._close_file()
+        self._file, self.segment, self.end, self._synced_end = file, segment, 0, 0
+
+    def _close_file(self) -> None:
+        if self._file >= 0:
+            self._disk.close(self._file)
+            self._file = -1
+
+    @property
+    def _next(self) -> int:
+        """The number of the next commit, and of the next segment if it begins there."""
+        return self.index.last.commit + 1
+
+    @property
+    def behind(self) -> bool:
+        """Whether something published is not known to be durable."""
+        return self.synced_commit < self.index.last.commit
+
+    def grown(self) -> bool:
+        """Whether another process has written since; costs two looks at the file system."""
+        return self._disk.size(self._file) != self.end or (
+            self.segment != self._next and self._disk.exists(segment_path(self._next))
+        )
+
+    def catch_up(self) -> None:
+        """Learn what other processes have written; cut an unfinished write of one that was killed.
+
+        Raises `LogCorrupt`, and changes nothing, if there is anything no crash can leave behind.
+        """
+        while True:
+            if self._read_on():
+                continue
+            if self.segment == self._next or not self._disk.exists(segment_path(self._next)):
+                return
+            self._switch(self._next, self._disk.open(segment_path(self._next), APPEND))
+
+    def _read_on(self) -> bool:
+        """Learn the rest of the active segment. True if the end has moved on to where another process's index is."""
+        size = self._disk.size(self._file)
+        if size < self.end:
+            missing = self.end - size
+            raise LogCorrupt(segment_path(self.segment), size, missing, "bytes that this process has read are gone")
+        for place, raw in raw_lines(self._disk, self._file, self.segment, self.end, size):
+            line = self._expected_line(raw)
+            if line is None:
+                self._repair(place, size)
+                return False
+            self.synced_commit = max(self.synced_commit, line.synced)
+            if self.publish(Written(line, place, raw)):
+                return True
+        return False
+
+    def _expected_line(self, raw: bytes) -> CommitLine | None:
+        try:
+            line = decode_line(raw)
+        except DamagedLine:
+            return None
+        return line if (line.commit, line.position) == (self._next, self.index.last.next_position) else None
+
+    def publish(self, written: Written) -> bool:
+        """Take a line into the index, where readers find it. True if the end has moved on, as in `flush`."""
+        self.index.add(written.line, written.place, checksum_of(written.raw))
+        self.end = written.place.end
+        return self.index.must_flush and self.flush()
+
+    def _repair(self, place: Place, size: int) -> None:
+        tail = read_bytes(self._disk, self._file, size - place.start, place.start)
+        reason = why_corrupt(tail, place.start, self._next)
+        if reason is None and segment_numbers(self._disk)[-1] > self.segment:
+            reason = "an unfinished write in a closed segment"
+        if reason is not None:
+            raise corrupt(place, reason)
+        self.repairs.append(cut(self._disk, self._file, place, tail))
+
+    def write(self, lines: Sequence[CommitLine], *, durable: bool) -> list[Written]:
+        """Write these lines at the end, and sync them if they are to be durable. They are not published yet.
+
+        Raises `Unavailable` if the system refuses and the file could be put back as it was, else `OutcomeUnknown`.
+        """
+        written, end = [], self.end
+        for line in lines:
+            raw = encode_line(line)
+            written.append(Written(line, Place(self.segment, end, len(raw)), raw))
+            end += len(raw)
+        try:
+            write_whole(self._disk, self._file, b"".join(w.raw for w in written))
+        except OSError as error:
+            self._undo_write(error)
+            raise unavailable(error, "the commit was not written") from error
+        if durable:
+            self._sync(lines[-1].commit, end)
+        return written
+
+    def _undo_write(self, error: OSError) -> None:
+        try:
+            self._disk.truncate(self._file, self.end)
+            self._disk.sync(self._file)
+        except OSError:
+            self.broken = f"a write failed ({error.strerror}) and could not be undone"
+            raise OutcomeUnknown(self.broken) from error
+
+    def sync(self) -> None:
+        """Make everything that is published durable. Raises `OutcomeUnknown`."""
+        self._sync(self.index.last.commit, self.end)
+
+    def _sync(self, commit: int, end: int) -> None:
+        """Make everything up to a commit durable.
+
+        A failed sync is never tried again: the system may have dropped the bytes and report success next time. What
+        the device really holds is looked up and the rest cut off; this object is then unusable.
+        """
+        try:
+            self._disk.sync(self._file)
+        except OSError as error:
+            self.broken = f"a sync failed ({error.strerror})"
+            with contextlib.suppress(OSError, LogCorrupt):
+                self._keep_what_survived()
+            raise OutcomeUnknown(self.broken) from error
+        self.synced_commit, self._synced_end = commit, end
+
+    def _keep_what_survived(self) -> None:
+        self._disk.forget(self._file)
+        survived = self._synced_end
+        for place, raw in raw_lines(self._disk, self._file, self.segment, survived, self.end):
+            try:
+                decode_line(raw)
+            except DamagedLine:
+                break
+            survived = place.end
+        self._disk.truncate(self._file, survived)
+
+    def roll(self) -> None:
+        """Close the active segment for good and begin the next one. An empty segment stays the active one."""
+        if self.segment == self._next:
+            return
+        if self.behind:
+            self.sync()
+        self._switch(self._next, create_segment(self._disk, self._next))
+
+    def flush(self) -> bool:
+        """Write the index's news to its file. True if another process had already written more than this one knew."""
+        if self.behind:
+            self.sync()
+        if self.index.flush():
+            return False
+        self._open_known()
+        return True
+
+    def finish_purges(self) -> None:
+        """Take purged events out of the segments they are still in. Safe to repeat after a crash at any point."""
+        unfinished = self.index.unfinished_purges()
+        if unfinished:
+            self.flush()
+        for purge in unfinished:
+            self._rewrite(purge)
+
+    def _rewrite(self, purge: UnfinishedPurge) -> None:
+        if purge.segment == self.segment:
+            self.roll()
+        rewritten, start = [], 0
+        for place, raw in self._closed_lines(purge.segment):
+            try:
+                line = decode_line(raw)
+            except DamagedLine as damage:
+                raise corrupt(place, str(damage)) from None
+            kept = line.without(purge.stream, purge.position)
+            raw_kept = raw if kept is line else encode_line(kept)
+            rewritten.append(Written(kept, Place(purge.segment, start, len(raw_kept)), raw_kept))
+            start += len(raw_kept)
+        replace(self._disk, segment_path(purge.segment), b"".join(w.raw for w in rewritten), durable=True)
+        self.index.rewritten(purge.segment, ((w.line, w.place, checksum_of(w.raw)) for w in rewritten))
+
+    def _closed_lines(self, segment: int) -> list[tuple[Place, bytes]]:
+        file = self._disk.open(segment_path(segment), READ)
+        try:
+            return list(raw_lines(self._disk, file, segment, 0, self._disk.size(file)))
+        finally:
+            self._disk.close(file)
+
+    def close(self) -> None:
+        """Make everything durable, write the index, and let go."""
+        try:
+            if not self.broken:
+                with self.locked():
+                    self.catch_up()
+                    self.flush()
+        finally:
+            self.index.close()
+            self._close_file()
+            self._disk.close(self._lock)
