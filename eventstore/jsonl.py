@@ -82,6 +82,8 @@ class JsonlLog:
         self._group: GroupCommit[_Request, Appended] = GroupCommit(self._serve)
         # Guards the index and the tail's numbers. Held briefly, never while writing or syncing.
         self._mutex = threading.RLock()
+        # Held by the one thread that is at the end of the log, but not while it tells the hook: that may read.
+        self._end = threading.RLock()
         self._in_flight = False
         self._closed = ""
         self._syncer: threading.Thread | None = None
@@ -122,12 +124,13 @@ class JsonlLog:
 
     @contextlib.contextmanager
     def _at_the_end(self) -> Iterator[None]:
-        """Hold the store's lock, with all that other processes have written learnt. The turn is ours already."""
-        self._check_open()
-        with _translating(f"cannot append to the log in {self.root}"), self._tail.locked():
-            with self._mutex:
-                self._tail.catch_up()
-            yield
+        """Hold the store's lock, with all that other processes have written learnt."""
+        with self._end, _translating(f"cannot use the log in {self.root}"):
+            self._check_open()
+            with self._tail.locked():
+                with self._mutex:
+                    self._tail.catch_up()
+                yield
 
     def _publish(self, written: Sequence[Written]) -> None:
         for each in written:
@@ -184,7 +187,7 @@ class JsonlLog:
             # In flight, the lock is ours and nobody else can have written since we caught up.
             if self._in_flight or not self._tail.grown():
                 return
-        with self._group.turn(), self._at_the_end():
+        with self._at_the_end():
             pass
 
     def read(
@@ -332,7 +335,7 @@ class JsonlLog:
     def close(self) -> None:
         if self._closed == _CLOSED:
             return
-        with self._group.turn():
+        with self._group.turn(), self._end:
             self._stop.set()
             if self._closed == _CLOSED:
                 return
@@ -357,7 +360,7 @@ class JsonlLog:
 
     def _keep_syncing(self) -> None:
         while not self._stop.wait(BATCH_SECONDS):
-            with self._group.turn(), contextlib.suppress(OutcomeUnknown):
+            with self._end, contextlib.suppress(OutcomeUnknown):
                 if not self._closed and not self._tail.broken and self._tail.behind:
                     self._tail.sync()
 

@@ -124,6 +124,8 @@ class Purged(msgspec.Struct, frozen=True):
 class Log(Protocol):
     """Where events are kept. `eventstore.testing.LogContract` proves an implementation."""
 
+    hook: Hook | None
+
     def append(self, commit: Sequence[Append], *, checkpoint: Checkpoint | None = None) -> Appended:
         """Append a commit, all or nothing, durable (at the log's level) when it returns.
 

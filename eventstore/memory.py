@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from uuid import UUID
 
-from eventstore.admit import Head, admit, check_expected, validate
+from eventstore.admit import Head, admit, check_expected, check_name, validate
 from eventstore.errors import Closed
+from eventstore.hooks import tell
 from eventstore.log import ANY, PURGES, Append, Appended, Checkpoint, Expect, Hook, Purged, RecordedEvent, now
 from eventstore.purges import purge_event
 
@@ -56,9 +58,8 @@ class MemoryLog:
             for event in result.events:
                 self._streams.setdefault(event.stream, []).append(event)
                 self._commits[event.id] = result.events
-            if self.hook is not None:
-                self.hook.committed(result.events)
             self._changed.notify_all()
+            tell(self.hook, result.events)
         return result
 
     def _head(self, stream: str) -> Head:
@@ -74,8 +75,9 @@ class MemoryLog:
         backward: bool = False,
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
+        check_name(stream)
         with self._open():
-            events = self._streams.get(stream, [])[max(after, 0) : until]
+            events = self._streams.get(stream, [])[max(after, 0) : until if until is None else max(until, 0)]
         return islice(reversed(events) if backward else iter(events), limit)
 
     def read_all(
@@ -95,6 +97,7 @@ class MemoryLog:
         return islice((event for event in ordered if types is None or event.type in types), limit)
 
     def version(self, stream: str) -> int:
+        check_name(stream)
         with self._open():
             return self._head(stream).version
 
@@ -103,16 +106,18 @@ class MemoryLog:
             return self._last_position
 
     def checkpoint(self, name: str) -> int | None:
+        check_name(name, "checkpoint name")
         with self._open():
             return self._checkpoints.get(name)
 
     def wait(self, after: int, timeout: float | None = None) -> bool:
         with self._open():
             self._changed.wait_for(lambda: self._last_position > after or self._closed, timeout)
+            self._check_open()
             return self._last_position > after
 
     def purge(self, stream: str, *, expected: int | Expect = ANY) -> Purged:
-        validate([Append(stream)])
+        validate([Append(stream, expected=expected)])
         with self._open():
             check_expected(iter([(stream, expected, self._head(stream).version)]))
             gone = self._streams.pop(stream, [])
@@ -131,7 +136,12 @@ class MemoryLog:
             self._closed = True
             self._changed.notify_all()
 
-    def _open(self) -> threading.Condition:
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        with self._changed:
+            self._check_open()
+            yield
+
+    def _check_open(self) -> None:
         if self._closed:
             raise Closed("memory log")
-        return self._changed

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import orjson
 
 from eventstore.errors import InvalidValue, TooLarge
@@ -24,7 +25,8 @@ MAX_DEPTH = 128
 MAX_VALUE_BYTES = 256 * 1024 * 1024
 
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+# Possessive, so that a text cut short costs one pass and not one for each quote in it.
+_STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def encode_value(value: object, *, max_bytes: int = MAX_VALUE_BYTES) -> bytes:
@@ -35,7 +37,7 @@ def encode_value(value: object, *, max_bytes: int = MAX_VALUE_BYTES) -> bytes:
     except (TypeError, RecursionError):
         data, doubtful = b"", True
     if doubtful:
-        fault = _fault_in(value)
+        fault = fault_in(value)
         if fault is not None:
             raise fault
     if not data:
@@ -83,27 +85,39 @@ def deeper_than(data: bytes, limit: int) -> bool:
     return False
 
 
-def _fault_in(value: object) -> InvalidValue | None:
-    """The first part of the value that would not come back as it is, if there is one."""
+def fault_in(value: object) -> InvalidValue | None:
+    """The first part of the value that would not come back as it is, if there is one. Slow."""
+    return next((fault for path, part in _walk(value) if (fault := _fault(path, part)) is not None), None)
+
+
+def bad_number_in(value: object) -> InvalidValue | None:
+    """The first NaN, infinity or integer beyond 64 bits in the value, if there is one."""
+    return next((fault for path, part in _walk(value) if (fault := _bad_number(path, part)) is not None), None)
+
+
+def _walk(value: object) -> Iterator[tuple[str, object]]:
     stack: list[tuple[str, object, int]] = [("$", value, 0)]
     while stack:
         path, part, depth = stack.pop()
         if depth > MAX_DEPTH:
-            return TooLarge(
-                _shortened(path), f"nested deeper than {MAX_DEPTH} levels, or contains itself", "Flatten it."
-            )
-        fault = _own_fault(path, part)
-        if fault is not None:
-            return fault
+            path = path if len(path) <= 80 else f"{path[:80]}…"
+            raise TooLarge(path, f"nested deeper than {MAX_DEPTH} levels, or contains itself", "Flatten it.")
+        yield path, part
         stack += reversed([(inner, item, depth + 1) for inner, item in _parts(path, part)])
+
+
+def _bad_number(path: str, part: object) -> InvalidValue | None:
+    if isinstance(part, float) and not math.isfinite(part):
+        return InvalidValue(path, f"{part} is not a JSON number", "Use None or a text instead.")
+    if isinstance(part, int) and not -(2**63) <= part < 2**64:
+        return InvalidValue(path, f"the integer {part} is beyond 64 bits", "Use a text instead.")
     return None
 
 
-def _own_fault(path: str, part: object) -> InvalidValue | None:
-    if isinstance(part, float):
-        if not math.isfinite(part):
-            return InvalidValue(path, f"{part} is not a JSON number", "Use None or a text instead.")
-    elif isinstance(part, dict):
+def _fault(path: str, part: object) -> InvalidValue | None:
+    if isinstance(part, int | float):
+        return _bad_number(path, part)
+    if isinstance(part, dict):
         names: dict[str, object] = {}
         for key in part:
             if isinstance(key, float) and not math.isfinite(key):
@@ -117,13 +131,11 @@ def _own_fault(path: str, part: object) -> InvalidValue | None:
                     path, f"the keys {names[name]!r} and {key!r} become the same text", "Use text as keys."
                 )
             names[name] = key
-    elif not isinstance(part, (list, tuple)) and not dataclasses.is_dataclass(part):
+    elif not isinstance(part, (list, tuple, msgspec.Struct)) and not dataclasses.is_dataclass(part):
         try:
             orjson.dumps(part, option=_OPTIONS)
         except TypeError as error:
             hint = "Turn it into text, numbers, lists or dictionaries first."
-            if isinstance(part, int):
-                return InvalidValue(path, f"the integer {part} is beyond 64 bits", "Use a text instead.")
             if isinstance(part, str):
                 return InvalidValue(path, "the text contains a lone surrogate", "Decode it with errors='replace'.")
             return InvalidValue(path, f"{type(part).__name__} cannot be kept as JSON: {error}", hint)
@@ -137,6 +149,9 @@ def _parts(path: str, part: object) -> Iterator[tuple[str, object]]:
     elif isinstance(part, (list, tuple)):
         for place, item in enumerate(part):
             yield f"{path}[{place}]", item
+    elif isinstance(part, msgspec.Struct):
+        for name in part.__struct_fields__:
+            yield f"{path}.{name}", getattr(part, name)
     elif dataclasses.is_dataclass(part) and not isinstance(part, type):
         for field in dataclasses.fields(part):
             yield f"{path}.{field.name}", getattr(part, field.name, None)
@@ -144,7 +159,3 @@ def _parts(path: str, part: object) -> Iterator[tuple[str, object]]:
         plain = part.tolist()
         if type(plain) is not type(part):
             yield path, plain
-
-
-def _shortened(path: str) -> str:
-    return path if len(path) <= 80 else f"{path[:80]}…"

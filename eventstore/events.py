@@ -1,0 +1,207 @@
+"""The event vocabulary: what can happen to workflows, runs and task runs.
+
+Each event is a frozen struct; its type name on the log is the class name with a small first letter. A run's events
+make up the stream with the run's id. Fields are only ever added, with defaults; any other change is a new schema
+version with an upcaster, see `eventstore.codec`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from eventstore.failure import Failure
+from eventstore.payload import Value
+
+WORKFLOW_STREAM = "$workflow/"
+"""A workflow definition's stream is this prefix and its id. Run ids never begin with `$`."""
+
+
+class WorkflowSaved(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A new version of a workflow definition. The hash is over the definition alone, not over the metadata."""
+
+    workflow_id: str
+    name: str
+    version: int
+    hash: str
+    definition: Value
+    metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class WorkflowDeleted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A workflow definition is no longer offered. Its runs stay."""
+
+    workflow_id: str
+    reason: str = ""
+
+
+class RunCreated(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A run exists, and waits to be started."""
+
+    workflow_name: str
+    user_message: str = ""
+    input: Value | None = None
+    metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    workflow_id: str | None = None
+    workflow_version: int | None = None
+    workflow_hash: str | None = None
+    parent_run_id: str | None = None
+
+
+class RunStarted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A worker has begun to drive the run. `epoch` fences: only the highest one may go on."""
+
+    worker: str
+    epoch: int = 1
+    lease_until: datetime | None = None
+
+
+class RunWaiting(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Nothing can go on until something outside happens."""
+
+    reason: str
+    until: datetime | None = None
+
+
+class RunResumed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A worker has claimed the run, after a crash, a failure or a wait, with a higher epoch than all before."""
+
+    worker: str
+    epoch: int
+    lease_until: datetime | None = None
+    reason: str = ""
+
+
+class RunCompleted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The run has succeeded. Final."""
+
+    output: Value | None = None
+
+
+class RunFailed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The run has failed. It can still be resumed."""
+
+    failure: Failure
+
+
+class RunCancelled(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Somebody has ended the run. Final."""
+
+    reason: str = ""
+
+
+class RunDeleted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The run and all that belongs to it is hidden. Its events stay until it is purged."""
+
+    reason: str = ""
+
+
+class TaskRunScheduled(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A task of the run is known, with the tasks whose outputs it needs."""
+
+    task_id: str
+    name: str = ""
+    depends_on: tuple[str, ...] = ()
+    input: Value | None = None
+    metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class TaskRunStarted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An attempt has begun. `consumes` maps each dependency to the digest of the output it was given."""
+
+    task_id: str
+    attempt: int
+    worker: str = ""
+    consumes: dict[str, str] = {}
+    epoch: int = 0
+
+
+class TaskRunCompleted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An attempt has succeeded. `consumed` says which dependency outputs this output was made from."""
+
+    task_id: str
+    attempt: int
+    output: Value
+    consumed: dict[str, str] = {}
+    usage: dict[str, float] = {}
+
+
+class TaskRunFailed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An attempt has failed."""
+
+    task_id: str
+    attempt: int
+    failure: Failure
+    usage: dict[str, float] = {}
+
+
+class TaskRunRetryScheduled(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A failed task may be started again, not before `due` if that is given."""
+
+    task_id: str
+    reason: str = ""
+    due: datetime | None = None
+
+
+class TaskRunSkipped(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The task will not run in this run: a condition, or a dependency, said so. Not the same as reused."""
+
+    task_id: str
+    reason: str = ""
+
+
+class TaskRunCancelled(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Somebody has ended the task; `attempt` is the one that was running, 0 if none was."""
+
+    task_id: str
+    attempt: int = 0
+    reason: str = ""
+
+
+class TaskRunInterrupted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An attempt was started and its end will never be known: its worker is gone."""
+
+    task_id: str
+    attempt: int
+    reason: str = ""
+
+
+class TaskRunReused(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A resumed run goes on with an output it had: that of the completion at this version of the stream."""
+
+    task_id: str
+    version: int
+
+
+class TaskRunInvalidated(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A completed task's output is not to be used again."""
+
+    task_id: str
+    reason: str = ""
+
+
+RunEvent = (
+    RunCreated
+    | RunStarted
+    | RunWaiting
+    | RunResumed
+    | RunCompleted
+    | RunFailed
+    | RunCancelled
+    | RunDeleted
+    | TaskRunScheduled
+    | TaskRunStarted
+    | TaskRunCompleted
+    | TaskRunFailed
+    | TaskRunRetryScheduled
+    | TaskRunSkipped
+    | TaskRunCancelled
+    | TaskRunInterrupted
+    | TaskRunReused
+    | TaskRunInvalidated
+)
+"""All that can stand in a run's stream, besides event types of the user's own."""
+
+WorkflowEvent = WorkflowSaved | WorkflowDeleted
+"""All that can stand in a workflow definition's stream."""

@@ -1,0 +1,184 @@
+"""What a command on a task run comes to: pure functions from the rows as they are to the events that follow.
+
+An empty list means that the fact is on the log already, and nothing is to be written. Each one raises `Conflict` or
+one of its kinds when the fact contradicts what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from eventstore.errors import Conflict, Fenced, InvalidTransition, NotFound
+from eventstore.events import (
+    TaskRunCancelled,
+    TaskRunCompleted,
+    TaskRunFailed,
+    TaskRunInvalidated,
+    TaskRunRetryScheduled,
+    TaskRunReused,
+    TaskRunScheduled,
+    TaskRunSkipped,
+    TaskRunStarted,
+)
+from eventstore.failure import Failure
+from eventstore.payload import Value
+from projections.rows import Attempt, Output, Run, TaskRun
+from projections.transitions import TERMINAL, check_task
+
+Events = list[msgspec.Struct]
+
+
+class TaskState(msgspec.Struct, frozen=True):
+    """A task run and what belongs to it, as one decision sees it."""
+
+    run: Run
+    task_id: str
+    task: TaskRun | None
+    attempt: Attempt | None
+    output: Output | None
+
+    @property
+    def known(self) -> TaskRun:
+        """The task run; `NotFound` if it was never scheduled."""
+        if self.task is None:
+            hint = "Schedule it first."
+            raise NotFound(f"task of run {self.run.id!r}", self.task_id, hint)
+        return self.task
+
+
+def check_epoch(run: Run, epoch: int | None) -> None:
+    """Raise `Fenced` if a worker with this epoch has been superseded. None stands for no claim at all."""
+    if epoch is not None and epoch != run.epoch:
+        raise Fenced(run.id, epoch, run.epoch)
+
+
+def check_unfinished(run: Run) -> None:
+    """Raise `InvalidTransition` if nothing may change in the run any more, or not before it is resumed."""
+    if run.status in TERMINAL:
+        allowed = ("running",) if run.status == "failed" else ()
+        raise InvalidTransition(f"run {run.id!r}", run.status, "changed", allowed)
+
+
+def schedule(run: Run, known: Mapping[str, TaskRun], tasks: list[TaskRunScheduled]) -> Events:
+    """Schedule tasks; those that are scheduled already, with the same dependencies, are left out."""
+    check_unfinished(run)
+    new: dict[str, TaskRunScheduled] = {}
+    for task in tasks:
+        before = known.get(task.task_id) or new.get(task.task_id)
+        if before is None:
+            new[task.task_id] = task
+        elif tuple(before.depends_on or ()) != task.depends_on:
+            raise Conflict(
+                f"task {task.task_id!r} is scheduled already, with other dependencies",
+                "A task's dependencies are fixed once it is scheduled; use another task id.",
+            )
+    return list(new.values())
+
+
+def start(state: TaskState, worker: str, attempt: int | None, consumes: Mapping[str, str], epoch: int | None) -> Events:
+    """Begin an attempt. The same attempt by the same worker again is no event.
+
+    A completed task may be started again only if an output it was made from is not the one it would be given now.
+    """
+    run, task = state.run, state.known
+    if task.status == "running" and attempt == task.attempt and state.attempt and state.attempt.worker == worker:
+        return []
+    if run.status != "running":
+        raise InvalidTransition(f"run {run.id!r}", run.status, "the run of a started task", ("running",))
+    stale = state.output is not None and (state.output.consumed or {}) != dict(consumes)
+    if not (task.status == "completed" and stale):
+        check_task(task, "running")
+    number = task.attempt + 1
+    if attempt is not None and attempt != number:
+        raise Conflict(f"attempt {attempt} of task {task.task_id!r} cannot start: the next one is {number}")
+    return [TaskRunStarted(task.task_id, number, worker, dict(consumes), epoch or run.epoch)]
+
+
+def complete(state: TaskState, output: Value, attempt: int | None, usage: Mapping[str, float]) -> Events:
+    """End an attempt with an output. The same output for the same attempt again is no event."""
+    task = state.known
+    if task.status == "completed" and attempt in (None, task.attempt):
+        if state.output is not None and state.output.digest == output.digest:
+            return []
+        raise Conflict(
+            f"task {task.task_id!r} is completed already, with another output",
+            "Invalidate it first if it is to run again.",
+        )
+    consumed = (state.attempt.consumes if state.attempt else None) or {}
+    return [TaskRunCompleted(task.task_id, _ending(state, attempt, "completed"), output, consumed, dict(usage))]
+
+
+def fail(state: TaskState, failure: Failure, attempt: int | None, usage: Mapping[str, float]) -> Events:
+    """End an attempt with an error. An error of the same type and message again is no event."""
+    task = state.known
+    if task.status == "failed" and attempt in (None, task.attempt) and state.attempt and state.attempt.failure:
+        known = state.attempt.failure
+        if (known.type, known.message) == (failure.type, failure.message):
+            return []
+    return [TaskRunFailed(task.task_id, _ending(state, attempt, "failed"), failure, dict(usage))]
+
+
+def _ending(state: TaskState, attempt: int | None, wanted: str) -> int:
+    """The number of the attempt that ends; a worker whose attempt was superseded or interrupted is refused."""
+    task = state.known
+    check_unfinished(state.run)
+    if attempt is not None and attempt != task.attempt:
+        raise Conflict(
+            f"attempt {attempt} of task {task.task_id!r} was superseded by attempt {task.attempt}",
+            "Drop this result: the task has been started again since.",
+        )
+    check_task(task, wanted)
+    return task.attempt
+
+
+def retry(state: TaskState, reason: str, due: datetime | None) -> Events:
+    """Let a failed task be started again."""
+    check_unfinished(state.run)
+    check_task(state.known, "waiting")
+    return [TaskRunRetryScheduled(state.task_id, reason, due)]
+
+
+def skip(state: TaskState, reason: str) -> Events:
+    """Leave a task out of this run. Again: no event."""
+    if state.known.status == "skipped":
+        return []
+    check_unfinished(state.run)
+    check_task(state.known, "skipped")
+    return [TaskRunSkipped(state.task_id, reason)]
+
+
+def cancel(state: TaskState, reason: str) -> Events:
+    """End a task without a result. Again: no event."""
+    task = state.known
+    if task.status == "cancelled":
+        return []
+    check_unfinished(state.run)
+    check_task(task, "cancelled")
+    return [TaskRunCancelled(task.task_id, task.attempt if task.status == "running" else 0, reason)]
+
+
+def invalidate(state: TaskState, reason: str) -> Events:
+    """Have a completed, skipped or cancelled task run again. What was made from its output becomes stale by itself."""
+    if state.known.status == "pending":
+        return []
+    check_unfinished(state.run)
+    check_task(state.known, "pending")
+    if state.known.status == "running":
+        raise InvalidTransition(
+            f"task {state.task_id!r}", "running", "invalidated", ("completed", "failed", "cancelled")
+        )
+    return [TaskRunInvalidated(state.task_id, reason)]
+
+
+def reuse(state: TaskState) -> Events:
+    """Note that a resumed run goes on with the output it has. Again since the last resume: no event."""
+    task = state.known
+    check_unfinished(state.run)
+    if state.output is None:
+        raise InvalidTransition(f"task {task.task_id!r}", task.status, "reused", ("running",))
+    if task.reused_version == state.output.version and task.version > state.run.version:
+        return []
+    return [TaskRunReused(task.task_id, state.output.version)]

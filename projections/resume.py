@@ -1,0 +1,155 @@
+"""What a run can go on from: a pure function of its rows, and so of its log.
+
+A completion is *effective* if nothing later supersedes it; the view `node_outputs` holds exactly those. An effective
+completion is *reusable* if every output it was made from is still there, byte for byte, and itself reusable. Digests
+decide, never clocks: a task that ran again and gave the same bytes leaves its dependants reusable; one that gave other
+bytes, or has not ended, makes them stale. So a crash at any point of a re-execution can never pair new inputs with
+old outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from projections.rows import Attempt, Output, Run, TaskRun
+
+
+class Reusable(msgspec.Struct, frozen=True):
+    """A task that need not run again, and the version of the completion that says so."""
+
+    task_id: str
+    digest: str
+    version: int
+
+
+class Stale(msgspec.Struct, frozen=True):
+    """A completed task whose output was made from something that is no longer so."""
+
+    task_id: str
+    reason: str
+
+
+class InDoubt(msgspec.Struct, frozen=True):
+    """A task whose last attempt was started and never ended: its effects may or may not have happened."""
+
+    task_id: str
+    attempt: int
+    worker: str
+    started_at: datetime | None
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A task that may go on once something outside happens."""
+
+    task_id: str
+    reason: str
+    due: datetime | None
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """Attempts by how they ended, and what they used; every attempt once, however often the run was resumed."""
+
+    attempts: dict[str, int]
+    usage: dict[str, float]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A run's resume plan, as of a version of its stream.
+
+    `reusable` is in completion order. `ready` may start now: everything they depend on is reusable or skipped. The
+    rest of `blocked` waits for the tasks named. `failed` tasks run again once they are retried.
+    """
+
+    run_id: str
+    status: str
+    reusable: tuple[Reusable, ...]
+    stale: tuple[Stale, ...]
+    in_doubt: tuple[InDoubt, ...]
+    waiting: tuple[Waiting, ...]
+    failed: tuple[str, ...]
+    ready: tuple[str, ...]
+    blocked: dict[str, tuple[str, ...]]
+    totals: Totals
+
+
+def plan(
+    run: Run, tasks: Sequence[TaskRun], outputs: Sequence[Output], attempts: Sequence[Attempt], now: datetime
+) -> Plan:
+    """The plan for these rows; `outputs` in completion order. Retries that are not due yet wait."""
+    why_stale = stale_outputs(outputs)
+    reusable = {output.task_id for output in outputs if output.task_id not in why_stale}
+    last = {(attempt.task_id, attempt.attempt): attempt for attempt in attempts}
+    settled = reusable | {task.task_id for task in tasks if task.status == "skipped"}
+    ready, blocked, in_doubt, waiting = [], {}, [], []
+    for task in tasks:
+        attempt = last.get((task.task_id, task.attempt))
+        doubtful = task.status == "running" or (
+            task.status == "pending" and attempt is not None and attempt.status == "interrupted"
+        )
+        if doubtful and attempt is not None:
+            in_doubt.append(InDoubt(task.task_id, attempt.attempt, attempt.worker, attempt.started_at))
+        if task.status == "waiting" and task.due is not None and task.due > now:
+            waiting.append(Waiting(task.task_id, task.reason or "", task.due))
+        elif task.status in ("pending", "waiting") or task.task_id in why_stale:
+            missing = tuple(needed for needed in task.depends_on or () if needed not in settled)
+            if missing:
+                blocked[task.task_id] = missing
+            else:
+                ready.append(task.task_id)
+    return Plan(
+        run_id=run.id,
+        status=run.status,
+        reusable=tuple(Reusable(o.task_id, o.digest, o.version) for o in outputs if o.task_id in reusable),
+        stale=tuple(Stale(task_id, reason) for task_id, reason in why_stale.items()),
+        in_doubt=tuple(in_doubt),
+        waiting=tuple(waiting),
+        failed=tuple(task.task_id for task in tasks if task.status == "failed"),
+        ready=tuple(ready),
+        blocked=blocked,
+        totals=totals(attempts),
+    )
+
+
+def stale_outputs(outputs: Sequence[Output]) -> dict[str, str]:
+    """The effective completions that are not reusable, each with the reason; in completion order.
+
+    Works through the outputs by their dependencies without recursion, so chains may be of any length.
+    """
+    by_task = {output.task_id: output for output in outputs}
+    reasons: dict[str, str] = {}
+    dependants: dict[str, list[str]] = {}
+    for output in outputs:
+        for needed, digest in (output.consumed or {}).items():
+            dependants.setdefault(needed, []).append(output.task_id)
+            there = by_task.get(needed)
+            if there is None:
+                reasons.setdefault(output.task_id, f"made from an output of {needed!r} that is no longer there")
+            elif there.digest != digest:
+                reasons.setdefault(output.task_id, f"made from another output of {needed!r}")
+    spreading = list(reasons)
+    while spreading:
+        cause = spreading.pop()
+        for dependant in dependants.get(cause, ()):
+            if dependant not in reasons:
+                reasons[dependant] = f"made from the output of {cause!r}, which is stale"
+                spreading.append(dependant)
+    return {output.task_id: reasons[output.task_id] for output in outputs if output.task_id in reasons}
+
+
+def totals(attempts: Iterable[Attempt]) -> Totals:
+    """Counts and sums over attempts."""
+    ended: dict[str, int] = {}
+    usage: dict[str, float] = {}
+    for attempt in attempts:
+        ended[attempt.status] = ended.get(attempt.status, 0) + 1
+        for metric, amount in (attempt.usage or {}).items():
+            usage[metric] = usage.get(metric, 0) + amount
+    return Totals(ended, usage)
+
+
+def consumable(depends_on: Iterable[str], outputs: Mapping[str, Output]) -> dict[str, str]:
+    """The digests an attempt consumes if it is given what its dependencies have put out."""
+    return {needed: outputs[needed].digest for needed in depends_on if needed in outputs}

@@ -1,0 +1,188 @@
+"""The rows of every view, and the patches that change them.
+
+A row's fields are its table's columns, in order; the first ones are its key. In a table, times are RFC 3339 text and
+everything that is not text or a number is JSON text; `parse` gives a row its Python types.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import UnionType
+from typing import Any, ClassVar, TypeVar, get_args, get_type_hints
+
+import msgspec
+
+from eventstore.failure import Failure
+from eventstore.payload import Value
+
+Scalar = str | int | float | None
+Key = tuple[str | int, ...]
+
+
+class Put(msgspec.Struct, frozen=True):
+    """Set these columns of one row, which comes into being with the defaults for all others."""
+
+    table: str
+    key: Key
+    values: Mapping[str, Scalar]
+
+
+class Delete(msgspec.Struct, frozen=True):
+    """Remove the row with this key, or every row whose key begins with it. Nothing happens if there is none."""
+
+    table: str
+    key: Key
+
+
+Patch = Put | Delete
+
+
+class Workflow(msgspec.Struct, frozen=True, kw_only=True):
+    """A workflow definition, at its newest version."""
+
+    TABLE: ClassVar[str] = "workflows"
+    KEY: ClassVar[tuple[str, ...]] = ("id",)
+
+    id: str
+    name: str = ""
+    version: int = 0
+    hash: str = ""
+    definition: Value | None = None
+    metadata: dict[str, Any] | None = None
+    saved_at: datetime | None = None
+    deleted_at: datetime | None = None
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution of a workflow. `version` is that of the last event about the run itself, not about its tasks."""
+
+    TABLE: ClassVar[str] = "workflow_runs"
+    KEY: ClassVar[tuple[str, ...]] = ("id",)
+
+    id: str
+    workflow_name: str = ""
+    status: str = "pending"
+    user_message: str = ""
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    waiting_reason: str | None = None
+    waiting_until: datetime | None = None
+    input: Value | None = None
+    output: Value | None = None
+    failure: Failure | None = None
+    metadata: dict[str, Any] | None = None
+    workflow_id: str | None = None
+    workflow_version: int | None = None
+    workflow_hash: str | None = None
+    parent_run_id: str | None = None
+    worker: str | None = None
+    epoch: int = 0
+    lease_until: datetime | None = None
+    deleted_at: datetime | None = None
+    position: int = 0
+    version: int = 0
+
+
+class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One task of a run. `attempt` is the newest one's number, 0 before the first."""
+
+    TABLE: ClassVar[str] = "task_runs"
+    KEY: ClassVar[tuple[str, ...]] = ("run_id", "task_id")
+
+    run_id: str
+    task_id: str
+    name: str = ""
+    status: str = "pending"
+    attempt: int = 0
+    depends_on: tuple[str, ...] | None = None
+    input: Value | None = None
+    metadata: dict[str, Any] | None = None
+    scheduled_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    reason: str | None = None
+    due: datetime | None = None
+    reused_version: int | None = None
+    position: int = 0
+    version: int = 0
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One try of a task run."""
+
+    TABLE: ClassVar[str] = "attempts"
+    KEY: ClassVar[tuple[str, ...]] = ("run_id", "task_id", "attempt")
+
+    run_id: str
+    task_id: str
+    attempt: int
+    status: str = "running"
+    worker: str = ""
+    epoch: int = 0
+    consumes: dict[str, str] | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    failure: Failure | None = None
+    reason: str | None = None
+    usage: dict[str, float] | None = None
+    version: int = 0
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """The output of a task's effective completion: the one that nothing later in the run supersedes."""
+
+    TABLE: ClassVar[str] = "node_outputs"
+    KEY: ClassVar[tuple[str, ...]] = ("run_id", "task_id")
+
+    run_id: str
+    task_id: str
+    attempt: int = 0
+    output: Value | None = None
+    digest: str = ""
+    consumed: dict[str, str] | None = None
+    completed_at: datetime | None = None
+    version: int = 0
+
+
+Row = Workflow | Run | TaskRun | Attempt | Output
+RowT = TypeVar("RowT", bound=Row)
+
+ROWS: tuple[type[Row], ...] = get_args(Row)
+BY_TABLE: dict[str, type[Row]] = {kind.TABLE: kind for kind in ROWS}
+
+
+def parse(kind: type[RowT], columns: tuple[Scalar, ...]) -> RowT:
+    """The row these columns, in the order of the table, stand for."""
+    values: dict[str, Any] = {
+        name: None if column is None else parser(column)
+        for (name, parser), column in zip(_parsers(kind.TABLE), columns, strict=True)
+    }
+    return kind(**values)
+
+
+@functools.cache
+def defaults(table: str) -> dict[str, Scalar]:
+    """The columns that are not the key, with what they hold until something is put there."""
+    kind = BY_TABLE[table]
+    return {field.name: field.default for field in msgspec.structs.fields(kind) if field.name not in kind.KEY}
+
+
+@functools.cache
+def _parsers(table: str) -> tuple[tuple[str, Callable[[Any], object]], ...]:
+    kind = BY_TABLE[table]
+    hints = get_type_hints(kind)
+    return tuple((name, _parser(hints[name])) for name in kind.__struct_fields__)
+
+
+def _parser(hint: Any) -> Callable[[Any], object]:
+    if isinstance(hint, UnionType):
+        hint = next(part for part in get_args(hint) if part is not type(None))
+    if hint in (str, int, float):
+        return hint  # type: ignore[no-any-return]
+    if hint is datetime:
+        return datetime.fromisoformat
+    return msgspec.json.Decoder(hint).decode

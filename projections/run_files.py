@@ -1,0 +1,174 @@
+"""A folder of plain files for each run, for people and their tools: `run.json`, `events.jsonl`, `outputs/<task>.json`.
+
+They are a view like any other: made from the log, never read by this library, made again when they are missing. They
+are brought up to date together with the tables, before their checkpoint moves; a crash in between leaves files that
+are ahead of the checkpoint, which the next pass notices by the size of `events.jsonl` and writes anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
+
+import msgspec
+
+from eventstore.blobs import blob_path
+from eventstore.chain import timestamp
+from eventstore.disk import APPEND, Disk, replace, write_whole
+from eventstore.line import event_line
+from eventstore.log import RecordedEvent
+from eventstore.names import encode_name
+from projections import tables
+from projections.rows import Output, Patch, Run
+
+ReadStream = Callable[[str], Iterator[RecordedEvent]]
+"""The events of a stream."""
+
+SIZE = "SELECT size FROM run_files WHERE run_id = ?1"
+SET_SIZE = "INSERT OR REPLACE INTO run_files VALUES (?1, ?2)"
+FORGET_SIZE = "DELETE FROM run_files WHERE run_id = ?1"
+RUN = "WHERE id = ?1 AND deleted_at IS NULL"
+OUTPUTS = "WHERE run_id = ?1"
+OUTPUT = "WHERE run_id = ?1 AND task_id = ?2"
+
+
+class RunFiles:
+    """Keeps the folders of all runs."""
+
+    def __init__(self, disk: Disk, read_stream: ReadStream) -> None:
+        self._disk, self._read_stream = disk, read_stream
+
+    def follow(self, connection: sqlite3.Connection, events: Sequence[RecordedEvent], patches: Sequence[Patch]) -> None:
+        """Bring the folders up to date with tables that have just taken these events and patches."""
+        by_run: dict[str, list[RecordedEvent]] = {}
+        for event in events:
+            by_run.setdefault(event.stream, []).append(event)
+        touched = dict.fromkeys([*by_run, *(str(patch.key[0]) for patch in patches if patch.table == Run.TABLE)])
+        for run_id in touched:
+            rows = tables.select(connection, Run, RUN, (run_id,))
+            if not rows:
+                self._remove(connection, run_id)
+            elif self._append(connection, run_id, by_run[run_id]):
+                self._follow_rows(connection, rows[0], [patch for patch in patches if patch.key[0] == run_id])
+            else:
+                self.write(connection, rows[0], events[-1].position)
+
+    def write(self, connection: sqlite3.Connection, run: Run, position: int) -> None:
+        """Write one run's whole folder from the log and the tables, and remove files that do not belong there."""
+        wanted = self.contents(connection, run, position)
+        for path, data in wanted.items():
+            self._put(path, data)
+        for path in list(files_below(self._disk, encode_name(run.id))):
+            if path not in wanted:
+                self._disk.remove(path)
+        size = len(wanted[f"{encode_name(run.id)}/events.jsonl"])
+        connection.execute(SET_SIZE, (run.id, size))
+
+    def contents(self, connection: sqlite3.Connection, run: Run, position: int) -> dict[str, bytes]:
+        """What a run's folder holds, by path, when the tables stand at this position of the log."""
+        folder = encode_name(run.id)
+        events = takewhile(lambda event: event.position <= position, self._read_stream(run.id))
+        outputs = tables.select(connection, Output, OUTPUTS, (run.id,))
+        return {
+            f"{folder}/run.json": run_json(run),
+            f"{folder}/events.jsonl": b"".join(map(event_json, events)),
+            **{output_path(output.run_id, output.task_id): output_json(output) for output in outputs},
+        }
+
+    def _append(self, connection: sqlite3.Connection, run_id: str, events: Sequence[RecordedEvent]) -> bool:
+        """Append to a run's `events.jsonl`; False, and nothing done, if it is not as long as it should be."""
+        row = connection.execute(SIZE, (run_id,)).fetchone()
+        if row is None and events[0].version > 1:
+            return False
+        path = f"{encode_name(run_id)}/events.jsonl"
+        if row is None:
+            self._make_folders(path)
+        try:
+            file = self._disk.open(path, APPEND)
+        except FileNotFoundError:
+            return False
+        try:
+            size = self._disk.size(file)
+            if size != (row[0] if row else 0):
+                return False
+            data = b"".join(map(event_json, events))
+            write_whole(self._disk, file, data)
+        finally:
+            self._disk.close(file)
+        connection.execute(SET_SIZE, (run_id, size + len(data)))
+        return True
+
+    def _follow_rows(self, connection: sqlite3.Connection, run: Run, patches: Sequence[Patch]) -> None:
+        if any(patch.table == Run.TABLE for patch in patches):
+            self._put(f"{encode_name(run.id)}/run.json", run_json(run))
+        for task_id in dict.fromkeys(str(patch.key[1]) for patch in patches if patch.table == Output.TABLE):
+            rows = tables.select(connection, Output, OUTPUT, (run.id, task_id))
+            if rows:
+                self._put(output_path(run.id, task_id), output_json(rows[0]))
+            else:
+                with contextlib.suppress(FileNotFoundError):
+                    self._disk.remove(output_path(run.id, task_id))
+
+    def _put(self, path: str, data: bytes) -> None:
+        try:
+            replace(self._disk, path, data, durable=False)
+        except FileNotFoundError:
+            self._make_folders(path)
+            replace(self._disk, path, data, durable=False)
+
+    def _make_folders(self, path: str) -> None:
+        parts = path.split("/")
+        for depth in range(1, len(parts)):
+            self._disk.make_directory("/".join(parts[:depth]))
+
+    def _remove(self, connection: sqlite3.Connection, run_id: str) -> None:
+        if connection.execute(FORGET_SIZE, (run_id,)).rowcount:
+            folder = encode_name(run_id)
+            for path in list(files_below(self._disk, folder)):
+                self._disk.remove(path)
+            self._remove_folders(folder)
+
+    def _remove_folders(self, folder: str) -> None:
+        for name in self._disk.names(folder):
+            self._remove_folders(f"{folder}/{name}")
+        with contextlib.suppress(OSError):
+            self._disk.remove_directory(folder)
+
+
+def files_below(disk: Disk, folder: str) -> Iterator[str]:
+    """The paths of all files in a folder and the folders in it."""
+    for name in disk.names(folder):
+        path = f"{folder}/{name}"
+        try:
+            yield from files_below(disk, path)
+        except NotADirectoryError:
+            yield path
+
+
+def run_json(run: Run) -> bytes:
+    """The run's row, laid out for reading; `version` tells how fresh it is."""
+    return msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n"
+
+
+def event_json(event: RecordedEvent) -> bytes:
+    """The event as one line."""
+    opening = f'{{"position":{event.position},"recorded_at":"{timestamp(event.recorded_at)}",'
+    return opening.encode() + msgspec.json.encode(event_line(event))[1:] + b"\n"
+
+
+def output_path(run_id: str, task_id: str) -> str:
+    """Where a task's output file stands, relative to the store."""
+    return f"{encode_name(run_id)}/outputs/{encode_name(task_id)}.json"
+
+
+def output_json(output: Output) -> bytes:
+    """The output with where it came from; a large one is named by its blob's path."""
+    row = msgspec.structs.asdict(output)
+    value = row.pop("output")
+    if value is not None and isinstance(value.json, msgspec.UnsetType):
+        row |= {"blob": blob_path(value.digest), "size": value.size, "preview": value.preview}
+    elif value is not None:
+        row["output"] = value.json
+    return msgspec.json.encode(row) + b"\n"

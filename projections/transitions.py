@@ -1,0 +1,49 @@
+"""The state machines of runs and task runs, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from eventstore.errors import InvalidTransition
+from projections.rows import Run, TaskRun
+
+Steps = Mapping[str, frozenset[str]]
+
+RUN_STEPS: Steps = {
+    "pending": frozenset({"running", "failed", "cancelled"}),
+    "running": frozenset({"running", "waiting", "completed", "failed", "cancelled"}),
+    "waiting": frozenset({"running", "completed", "failed", "cancelled"}),
+    "failed": frozenset({"running"}),
+    "completed": frozenset(),
+    "cancelled": frozenset(),
+}
+
+TASK_STEPS: Steps = {
+    "pending": frozenset({"running", "skipped", "cancelled"}),
+    "running": frozenset({"pending", "completed", "failed", "cancelled"}),
+    "waiting": frozenset({"running", "skipped", "cancelled"}),
+    "failed": frozenset({"waiting", "skipped", "cancelled"}),
+    "completed": frozenset({"pending"}),
+    "skipped": frozenset({"pending"}),
+    "cancelled": frozenset({"pending"}),
+}
+
+TERMINAL = frozenset({"completed", "failed", "cancelled"})
+"""Run statuses in which nothing is going on. A failed run is terminal and still resumable: separate questions."""
+
+RESUMABLE = frozenset({"pending", "running", "waiting", "failed"})
+
+
+def check_run(run: Run, wanted: str) -> None:
+    """Raise `InvalidTransition` unless the run may take this step."""
+    _check(RUN_STEPS, f"run {run.id!r}", run.status, wanted)
+
+
+def check_task(task: TaskRun, wanted: str) -> None:
+    """Raise `InvalidTransition` unless the task run may take this step."""
+    _check(TASK_STEPS, f"task {task.task_id!r} of run {task.run_id!r}", task.status, wanted)
+
+
+def _check(steps: Steps, what: str, current: str, wanted: str) -> None:
+    if wanted not in steps[current]:
+        raise InvalidTransition(what, current, wanted, tuple(sorted(steps[current])))
