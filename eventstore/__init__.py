@@ -1,0 +1,31 @@
+"""The write side: what happened, kept. Logs, the event vocabulary, the codec, and the errors.
+
+Everyday programs start with `projections.open_store`, which puts a log and its views together.
+"""
+
+from __future__ import annotations
+
+from eventstore.codec import Codec, UnknownEvent
+from eventstore.errors import EventStoreError
+from eventstore.failure import Failure
+from eventstore.jsonl import JsonlLog
+from eventstore.log import ANY, EXISTS, Append, Appended, Checkpoint, Log, NewEvent, Purged, RecordedEvent
+from eventstore.memory import MemoryLog
+
+__all__ = [
+    "ANY",
+    "EXISTS",
+    "Append",
+    "Appended",
+    "Checkpoint",
+    "Codec",
+    "EventStoreError",
+    "Failure",
+    "JsonlLog",
+    "Log",
+    "MemoryLog",
+    "NewEvent",
+    "Purged",
+    "RecordedEvent",
+    "UnknownEvent",
+]

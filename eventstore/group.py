@@ -1,9 +1,8 @@
 """Group commit: many threads hand in requests, and the one whose turn it is serves all that wait.
 
-So sixty-four threads that append at once share one write and one sync. A thread that finds a turn taken queues up;
-when the turn ends it has either been served in it, or the turn is handed to the first in the queue, who serves
-everything that has queued up meanwhile. Handing over, rather than leaving the turn to whoever is quickest, is what
-lets a thread that wants a turn have it while another appends without pause.
+So sixty-four threads that append at once share one write and one sync. A thread that finds the turn taken queues up,
+and is either served in somebody's turn or given one of its own. A turn is handed to the first in the queue, never left
+to whoever is quickest: a thread that appends without pause would be, every time.
 """
 
 from __future__ import annotations
@@ -18,28 +17,27 @@ Request = TypeVar("Request")
 Result = TypeVar("Result")
 
 
-class Turn:
-    """A place in the queue. Its gate opens when its turn has come, or when it has been served in another's."""
+class Place:
+    """A place in the queue. Its gate opens when it is called to take its turn, or when it has been served."""
 
-    __slots__ = ("come", "gate")
+    __slots__ = ("called", "gate", "served")
 
     def __init__(self) -> None:
-        self.come = False
+        self.called = self.served = False
         self.gate = threading.Lock()
         self.gate.acquire()
 
 
-class Ticket(Turn, Generic[Request, Result]):
+class Ticket(Place, Generic[Request, Result]):
     """A request and, once it is served, its result or its error."""
 
-    __slots__ = ("error", "request", "result", "served")
+    __slots__ = ("error", "request", "result")
 
     def __init__(self, request: Request) -> None:
         super().__init__()
         self.request = request
         self.result: Result | None = None
         self.error: BaseException | None = None
-        self.served = False
 
 
 class GroupCommit(Generic[Request, Result]):
@@ -51,33 +49,86 @@ class GroupCommit(Generic[Request, Result]):
 
     def __init__(self, serve: Callable[[list[Ticket[Request, Result]]], None]) -> None:
         self._serve = serve
-        self._queue: deque[Turn] = deque()
+        self._queue: deque[Place] = deque()
         self._taken = False
         self._holder = 0
         self._mutex = threading.Lock()
 
     def submit(self, request: Request) -> Result:
-        """Have the request served, by this thread or by another, and return its result or raise its error."""
+        """Have the request served, by this thread or by another, and return its result or raise its error.
+
+        Who holds the turn is served at once.
+        """
         ticket: Ticket[Request, Result] = Ticket(request)
-        with self._hold(ticket):
-            if not ticket.served:
-                self._serve_with_all_waiting(ticket)
+        if self._holder == threading.get_ident():
+            self._serve_batch([ticket])
+        else:
+            try:
+                self._queue_up(ticket)
+                if not ticket.served:
+                    self._serve_batch([ticket, *self._waiting()])
+            finally:
+                self._leave(ticket)
         if ticket.error is not None:
             raise ticket.error
         assert ticket.result is not None
         return ticket.result
 
-    def turn(self) -> contextlib.AbstractContextManager[None]:
-        """Hold the turn for something else; requests queue up behind it. Who holds it already keeps it."""
-        return self._hold(Turn())
-
     @contextlib.contextmanager
-    def _hold(self, place: Turn) -> Iterator[None]:
+    def turn(self) -> Iterator[None]:
+        """Hold the turn for something else; requests queue up behind it. Who holds it already keeps it."""
         if self._holder == threading.get_ident():
             yield
             return
+        place = Place()
         try:
-            self._wait_for(place)
+            self._queue_up(place)
             yield
         finally:
             self._leave(place)
+
+    def _queue_up(self, place: Place) -> None:
+        with self._mutex:
+            self._queue.append(place)
+            if not self._taken:
+                self._call_next()
+        place.gate.acquire()
+        if place.called:
+            self._holder = threading.get_ident()
+
+    def _call_next(self) -> None:
+        self._taken = bool(self._queue)
+        if self._queue:
+            place = self._queue.popleft()
+            place.called = True
+            place.gate.release()
+
+    def _leave(self, place: Place) -> None:
+        """Hand the turn on, or give up waiting for it because of an interrupt."""
+        if place.served and not place.called:
+            return
+        with self._mutex:
+            if place.called:
+                self._holder = 0
+                self._call_next()
+            else:
+                with contextlib.suppress(ValueError):
+                    self._queue.remove(place)
+
+    def _waiting(self) -> list[Ticket[Request, Result]]:
+        """Everybody else's requests; who waits for a turn proper goes on waiting."""
+        with self._mutex:
+            tickets = [place for place in self._queue if isinstance(place, Ticket)]
+            self._queue = deque(place for place in self._queue if not isinstance(place, Ticket))
+        return tickets
+
+    def _serve_batch(self, batch: list[Ticket[Request, Result]]) -> None:
+        try:
+            self._serve(batch)
+        except BaseException as error:
+            for ticket in batch:
+                ticket.error = ticket.error or error
+        finally:
+            for ticket in batch:
+                ticket.served = True
+                ticket.gate.release()

@@ -109,9 +109,14 @@ class Tail:
     def _open_known(self) -> None:
         """Open the segment of the last line the index knows, and stand behind that line, which is durable."""
         place = self.index.last.place
-        self._switch(place.segment, self._disk.open(segment_path(place.segment), APPEND))
+        self._open_segment(place.segment)
         self.end = self._synced_end = place.end
         self.synced_commit = self.index.last.commit
+
+    def _open_segment(self, segment: int) -> None:
+        """Go on in a segment that is there; whoever made it may have been killed before its name was durable."""
+        self._switch(segment, self._disk.open(segment_path(segment), APPEND))
+        self._disk.sync_directory(FOLDER)
 
     def _switch(self, segment: int, file: int) -> None:
         self._close_file()
@@ -148,7 +153,7 @@ class Tail:
                 continue
             if self.segment == self._next or not self._disk.exists(segment_path(self._next)):
                 return
-            self._switch(self._next, self._disk.open(segment_path(self._next), APPEND))
+            self._open_segment(self._next)
 
     def _read_on(self) -> bool:
         """Learn the rest of the active segment. True if the end has moved on to where another process's index is."""

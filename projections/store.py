@@ -20,11 +20,14 @@ from eventstore.jsonl import Durability, JsonlLog
 from eventstore.log import Log, RecordedEvent, now
 from eventstore.memory import MemoryLog
 from eventstore.payload import THRESHOLD, Value, Values
+from projections import tables
 from projections.fold import Fold
 from projections.queries import Queries
+from projections.rows import BY_TABLE
 from projections.run_commands import RunCommands
 from projections.run_files import RunFiles
 from projections.task_commands import TaskCommands
+from projections.verify import Audit, Report
 from projections.views import Views
 
 
@@ -39,7 +42,7 @@ class Store(RunCommands, TaskCommands, Queries):
     ) -> None:
         Queries.__init__(self, views, values, clock)
         RunCommands.__init__(self, log, codec, values, self, clock)
-        self.address, self.log, self.views, self.codec = address, log, views, codec
+        self.address, self.log, self.views, self.codec, self.values = address, log, views, codec, values
 
     def __repr__(self) -> str:
         return f"<Store {self.address} head={self.log.head()}>"
@@ -63,6 +66,21 @@ class Store(RunCommands, TaskCommands, Queries):
         if time is not None:
             events = (event for event in events if event.recorded_at <= time)
         return Fold.of(events, self.codec)
+
+    def verify(self) -> Report:
+        """Check the log against itself and the views against the log, and report what is found. Changes nothing.
+
+        A store of files that may be damaged is better not opened at all: see `verify_files`.
+        """
+        self.views.catch_up()
+        audit = Audit(self.codec)
+        for event in self.log.read_all():
+            audit.take(event, project_it=True)
+        findings = list(audit.check_blobs(self.values.blobs))
+        with self.views.snapshot() as connection:
+            for table in BY_TABLE:
+                findings += audit.check_table(table, tables.contents(connection, table))
+        return audit.report(iter(findings))
 
     def rebuild(self, progress: Callable[[int], None] | None = None) -> None:
         """Make all views again from the log; `progress` is told of numbers of events."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -36,7 +37,7 @@ class Appending(Opening):
         found = list(log.read_all())
 
         assert [(e.stream, e.version) for e in found] == [("a", 1), ("b", 1), ("a", 2), ("a", 3), ("b", 2)]
-        assert all(earlier.position < later.position for earlier, later in zip(found, found[1:], strict=False))
+        assert all(earlier.position < later.position for earlier, later in pairwise(found))
         assert log.head() == found[-1].position
         assert (log.version("a"), log.version("b"), log.version("c")) == (3, 2, 0)
 

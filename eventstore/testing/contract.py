@@ -1,0 +1,24 @@
+"""The contract as one class to inherit from."""
+
+from __future__ import annotations
+
+from eventstore.testing.appending import Appending
+from eventstore.testing.checkpoints import Checkpoints
+from eventstore.testing.idempotence import Idempotence
+from eventstore.testing.keeping import Keeping
+from eventstore.testing.living import Closing, Hooks, Waiting
+from eventstore.testing.order import Order
+from eventstore.testing.persistence import Persistence
+from eventstore.testing.purging import Purging
+from eventstore.testing.reading import Reading
+from eventstore.testing.refusals import Refusals
+
+
+class LogContract(
+    Appending, Refusals, Keeping, Idempotence, Reading, Order, Checkpoints, Purging, Waiting, Hooks, Closing
+):
+    """What every log must do. Inherit from it in a class `Test…` of your own suite and override `open_log`."""
+
+
+class PersistentLogContract(LogContract, Persistence):
+    """What a log must do besides if it outlives the object that opened it."""
