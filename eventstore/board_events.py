@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+
+from eventstore.admit import MAX_NUMBER
 
 BOARD_STREAM = "$board/"
 """A board task's stream is this prefix and its id."""
 
 BoardStatus = Literal["ready", "working", "blocked", "review", "done"]
+Priority = Annotated[int, msgspec.Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
 
 
 class TaskCreated(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -22,7 +25,7 @@ class TaskCreated(msgspec.Struct, frozen=True, omit_defaults=True):
     acceptance_criteria: str = ""
     depends_on: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
-    priority: int = 0
+    priority: Priority = 0
 
 
 class TaskUpdated(msgspec.Struct, frozen=True, omit_defaults=True):

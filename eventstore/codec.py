@@ -19,9 +19,10 @@ from eventstore.admit import MAX_DATA_BYTES
 from eventstore.board_events import BoardEvent
 from eventstore.errors import InvalidInput, InvalidValue, TooLarge, UnsupportedSchema
 from eventstore.events import RunEvent, WorkflowEvent
+from eventstore.faults import loss_in, refusal_of
 from eventstore.log import JSON, NewEvent, Purged, RecordedEvent, new_id, now
 from eventstore.purges import STREAM_PURGED
-from eventstore.values import MAX_DEPTH, bad_number_in, deeper_than, fault_in
+from eventstore.values import MAX_DEPTH, deeper_than
 
 Fields = dict[str, msgspec.Raw]
 Upcaster = Callable[[Fields], Mapping[str, object]]
@@ -29,6 +30,9 @@ Upcaster = Callable[[Fields], Mapping[str, object]]
 keeps values exact; new ones may be anything that encodes."""
 
 _LONG_NUMBER = re.compile(rb"\d{19}")
+# What a NaN or an infinity looks like afterwards: as a value, as a key.
+_DOUBTFUL = (b"null", b'"nan"', b'inf"')
+_FIELDS = msgspec.json.Decoder(Fields)
 # A value of the deepest kind allowed, inside the structs around it.
 _MAX_DATA_DEPTH = MAX_DEPTH + 16
 
@@ -72,14 +76,15 @@ class Codec:
         if "." not in name:
             hint = "Put a name of your own before it, as in 'billing.charged'."
             raise InvalidInput(f"the event type name {name!r} has no dot", hint)
-        if set(upcasters) != set(range(1, schema)):
+        if schema < 1 or set(upcasters) != set(range(1, schema)):
             raise InvalidInput(
                 f"{name} is at schema version {schema} but has upcasters from {sorted(upcasters)}",
                 "Give one for each version from 1 to the one before this.",
             )
-        known = self._by_name.get(name)
-        if known is not None and (known.decoder.type is not kind or known.schema != schema):
-            raise InvalidInput(f"{name} is registered already, for {known.decoder.type.__name__}")
+        for known in (self._by_name.get(name), self._by_class.get(kind)):
+            if known is not None and (known.name, known.decoder.type, known.schema) != (name, kind, schema):
+                what = f"schema version {known.schema} of {known.decoder.type.__name__}"
+                raise InvalidInput(f"{known.name} is registered already, for {what}", "Give each type one name.")
         self._add(kind, name, schema, upcasters)
 
     def _add(self, kind: type, name: str, schema: int, upcasters: Mapping[int, Upcaster]) -> None:
@@ -96,7 +101,8 @@ class Codec:
     ) -> NewEvent:
         """The event, ready to be appended.
 
-        Raises `InvalidInput` for an unregistered type, `InvalidValue` with the path of what cannot be kept.
+        What it comes to is read back at once, so that no event is written that could not be read. Raises
+        `InvalidInput` for an unregistered type, `InvalidValue` with the path of what cannot be kept, or `TooLarge`.
         """
         if isinstance(event, UnknownEvent):
             name, schema, data, content_type = event.type, event.schema, event.data, event.content_type
@@ -104,7 +110,7 @@ class Codec:
             known = self._by_class.get(type(event))
             if known is None:
                 raise InvalidInput(f"{type(event).__name__} is not a registered event type", "Register it first.")
-            name, schema, data, content_type = known.name, known.schema, _encoded(event), JSON
+            name, schema, data, content_type = known.name, known.schema, _encoded(event, known), JSON
         return NewEvent(
             type=name,
             data=data,
@@ -119,21 +125,16 @@ class Codec:
         """The typed event, brought up to the newest schema; `UnknownEvent` if its type is not known.
 
         Size and depth are checked first. Raises `UnsupportedSchema` if a newer program wrote it, `TooLarge`, or
-        `InvalidValue` if the data is not what its type says.
+        `InvalidValue` if the data is not what its type says or an upcaster fails.
         """
         known = self._by_name.get(event.type)
         if known is None or event.content_type != JSON:
             return UnknownEvent(event.type, event.schema, event.data, event.content_type)
-        if event.schema > known.schema:
+        if not 1 <= event.schema <= known.schema:
             raise UnsupportedSchema(event.type, event.schema, known.schema)
         if len(event.data) > MAX_DATA_BYTES or deeper_than(event.data, _MAX_DATA_DEPTH):
             raise TooLarge("$", f"{event.type} of {len(event.data):,} bytes is too large or nested too deep to decode")
-        try:
-            data = event.data if event.schema == known.schema else _upcast(known, event)
-            decoded: msgspec.Struct = known.decoder.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InvalidValue("$", f"not a {event.type}: {error}") from None
-        return decoded
+        return _decoded(known, event.data if event.schema == known.schema else _upcast(known, event))
 
 
 def _members(union: UnionType) -> tuple[type, ...]:
@@ -141,21 +142,46 @@ def _members(union: UnionType) -> tuple[type, ...]:
 
 
 def _upcast(known: _EventType, event: RecordedEvent | NewEvent) -> bytes:
-    fields: Fields = msgspec.json.decode(event.data, type=Fields)
+    fields: Fields = _typed(known, _FIELDS, event.data)
     for version in range(event.schema, known.schema):
-        newer = known.upcasters[version](fields)
-        fields = {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in newer.items()}
+        try:
+            newer = known.upcasters[version](fields)
+            fields = {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in newer.items()}
+        except Exception as error:
+            reason = f"the upcaster of {known.name} from schema version {version} failed: {error!r}"
+            raise InvalidValue("$", reason) from error
     return msgspec.json.encode(fields)
 
 
-def _encoded(event: msgspec.Struct) -> bytes:
+def _encoded(event: msgspec.Struct, known: _EventType) -> bytes:
     try:
         data = msgspec.json.encode(event)
-    except (TypeError, OverflowError, UnicodeEncodeError, RecursionError) as error:
-        raise fault_in(event) or InvalidValue("$", str(error)) from None
-    # A NaN hides as null. Our numbers have no more than twenty digits.
-    if b"null" in data or _LONG_NUMBER.search(data):
-        fault = bad_number_in(event)
-        if fault is not None:
-            raise fault
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        _refuse_loss(event)
+        raise refusal_of(event, msgspec.json.encode) from None
+    if deeper_than(data, _MAX_DATA_DEPTH):
+        raise TooLarge("$", f"nested deeper than {_MAX_DATA_DEPTH} levels", "Flatten it.")
+    if any(mark in data for mark in _DOUBTFUL) or _LONG_NUMBER.search(data):
+        _refuse_loss(event)
+    if msgspec.json.encode(_decoded(known, data)) != data:
+        _refuse_loss(event)
     return data
+
+
+def _refuse_loss(event: msgspec.Struct) -> None:
+    fault = loss_in(event, _MAX_DATA_DEPTH)
+    if fault is not None:
+        raise fault
+
+
+def _decoded(known: _EventType, data: bytes) -> msgspec.Struct:
+    event: msgspec.Struct = _typed(known, known.decoder, data)
+    return event
+
+
+def _typed(known: _EventType, decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        reason, _, place = str(error).partition(" - at `$")
+        raise InvalidValue(f"${place.rstrip('`')}", f"not a {known.name}: {reason}") from None

@@ -8,14 +8,22 @@ version with an upcaster, see `eventstore.codec`.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
+from eventstore.admit import MAX_NUMBER
 from eventstore.failure import Failure
 from eventstore.payload import Value
 
 WORKFLOW_STREAM = "$workflow/"
 """A workflow definition's stream is this prefix and its id. Run ids never begin with `$`."""
+
+Number = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
+"""A count, from 0, that every backend's tables can hold."""
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone: without one it would mean another moment on another machine."""
 
 
 class WorkflowSaved(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -23,7 +31,7 @@ class WorkflowSaved(msgspec.Struct, frozen=True, omit_defaults=True):
 
     workflow_id: str
     name: str
-    version: int
+    version: Number
     hash: str
     definition: Value
     metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -44,7 +52,7 @@ class RunCreated(msgspec.Struct, frozen=True, omit_defaults=True):
     input: Value | None = None
     metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     workflow_id: str | None = None
-    workflow_version: int | None = None
+    workflow_version: Number | None = None
     workflow_hash: str | None = None
     parent_run_id: str | None = None
 
@@ -53,23 +61,23 @@ class RunStarted(msgspec.Struct, frozen=True, omit_defaults=True):
     """A worker has begun to drive the run. `epoch` fences: only the highest one may go on."""
 
     worker: str
-    epoch: int = 1
-    lease_until: datetime | None = None
+    epoch: Number = 1
+    lease_until: Moment | None = None
 
 
 class RunWaiting(msgspec.Struct, frozen=True, omit_defaults=True):
     """Nothing can go on until something outside happens."""
 
     reason: str
-    until: datetime | None = None
+    until: Moment | None = None
 
 
 class RunResumed(msgspec.Struct, frozen=True, omit_defaults=True):
     """A worker has claimed the run, after a crash, a failure or a wait, with a higher epoch than all before."""
 
     worker: str
-    epoch: int
-    lease_until: datetime | None = None
+    epoch: Number
+    lease_until: Moment | None = None
     reason: str = ""
 
 
@@ -111,17 +119,17 @@ class TaskRunStarted(msgspec.Struct, frozen=True, omit_defaults=True):
     """An attempt has begun. `consumes` maps each dependency to the digest of the output it was given."""
 
     task_id: str
-    attempt: int
+    attempt: Number
     worker: str = ""
     consumes: dict[str, str] = {}
-    epoch: int = 0
+    epoch: Number = 0
 
 
 class TaskRunCompleted(msgspec.Struct, frozen=True, omit_defaults=True):
     """An attempt has succeeded. `consumed` says which dependency outputs this output was made from."""
 
     task_id: str
-    attempt: int
+    attempt: Number
     output: Value
     consumed: dict[str, str] = {}
     usage: dict[str, float] = {}
@@ -131,7 +139,7 @@ class TaskRunFailed(msgspec.Struct, frozen=True, omit_defaults=True):
     """An attempt has failed."""
 
     task_id: str
-    attempt: int
+    attempt: Number
     failure: Failure
     usage: dict[str, float] = {}
 
@@ -141,7 +149,7 @@ class TaskRunRetryScheduled(msgspec.Struct, frozen=True, omit_defaults=True):
 
     task_id: str
     reason: str = ""
-    due: datetime | None = None
+    due: Moment | None = None
 
 
 class TaskRunSkipped(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -155,7 +163,7 @@ class TaskRunCancelled(msgspec.Struct, frozen=True, omit_defaults=True):
     """Somebody has ended the task; `attempt` is the one that was running, 0 if none was."""
 
     task_id: str
-    attempt: int = 0
+    attempt: Number = 0
     reason: str = ""
 
 
@@ -163,7 +171,7 @@ class TaskRunInterrupted(msgspec.Struct, frozen=True, omit_defaults=True):
     """An attempt was started and its end will never be known: its worker is gone."""
 
     task_id: str
-    attempt: int
+    attempt: Number
     reason: str = ""
 
 
@@ -171,7 +179,7 @@ class TaskRunReused(msgspec.Struct, frozen=True, omit_defaults=True):
     """A resumed run goes on with an output it had: that of the completion at this version of the stream."""
 
     task_id: str
-    version: int
+    version: Number
 
 
 class TaskRunInvalidated(msgspec.Struct, frozen=True, omit_defaults=True):

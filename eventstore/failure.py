@@ -46,25 +46,46 @@ def failure_from(error: BaseException | Failure | str, *, retryable: bool | None
         return Failure(type="Error", message=_storable(error), retryable=retryable)
     return Failure(
         type=_type_name(error),
-        message=_storable(str(error)),
-        traceback=_storable("".join(traceback.format_exception(error))),
-        causes=tuple(Cause(_type_name(cause), _storable(str(cause))) for cause in _chain(error)),
+        message=_message(error),
+        traceback=_traceback(error),
+        causes=tuple(Cause(_type_name(cause), _message(cause)) for cause in _chain(error)),
         retryable=retryable,
     )
 
 
 def _chain(error: BaseException) -> list[BaseException]:
     chain: list[BaseException] = []
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    while cause is not None and cause is not error and cause not in chain:
+    seen = {id(error)}
+    cause = _cause(error)
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
         chain.append(cause)
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+        cause = _cause(cause)
     return chain
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return error.__context__ if error.__cause__ is None and not error.__suppress_context__ else error.__cause__
 
 
 def _type_name(error: BaseException) -> str:
     kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return _storable(kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}")
+
+
+def _message(error: BaseException) -> str:
+    """An exception of the user's own may not even be able to say what it is."""
+    try:
+        return _storable(str(error))
+    except Exception as failure:
+        return f"<its text could not be made: {_type_name(failure)}>"
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return _storable("".join(traceback.format_exception(error)))
+    except Exception:
+        return _storable("".join(traceback.format_tb(error.__traceback__)))
 
 
 def _storable(text: str) -> str:
