@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,14 +131,20 @@ class Disk:
         fcntl.flock(file, fcntl.LOCK_UN)
 
     def database(self, path: str) -> str:
-        """Where SQLite is to keep a disposable database."""
-        with contextlib.suppress(FileExistsError):
+        """Where SQLite is to keep a disposable database: a private file, and no link, for SQLite would follow that."""
+        try:
             self.close(self.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            with self._parent(path) as (directory, name):
+                # To open the file and close it again would drop the locks that this process's SQLite holds on it.
+                if stat.S_ISLNK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
         return str(self.root / path)
 
     def release(self) -> None:
-        """Let go of the root. Nothing else may be called afterwards."""
-        os.close(self._root)
+        """Let go of the root. Whatever is called afterwards fails, and cannot reach another folder by its number."""
+        root, self._root = self._root, -1
+        os.close(root)
 
     @contextlib.contextmanager
     def _parent(self, path: str) -> Iterator[tuple[int, str]]:
@@ -174,17 +181,26 @@ def write_whole(disk: Disk, file: int, data: bytes) -> None:
 def replace(disk: Disk, path: str, data: bytes, *, durable: bool) -> None:
     """Put a file in place in one step: no reader ever sees half of it. If durable, it is so when this returns."""
     folder = path.rpartition("/")[0]
+    disk.rename(write_draft(disk, folder, data, durable=durable), path)
+    if durable:
+        disk.sync_directory(folder)
+
+
+def write_draft(disk: Disk, folder: str, data: bytes, *, durable: bool) -> str:
+    """Write a file that is still to get its name, and return the path it has meanwhile. A failure leaves nothing."""
     draft = f"{folder}/_{new_id().hex}.new" if folder else f"_{new_id().hex}.new"
     file = disk.open(draft, REPLACE)
     try:
         write_whole(disk, file, data)
         if durable:
             disk.sync(file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            disk.remove(draft)
+        raise
     finally:
         disk.close(file)
-    disk.rename(draft, path)
-    if durable:
-        disk.sync_directory(folder)
+    return draft
 
 
 def read_whole(disk: Disk, path: str) -> bytes:

@@ -11,7 +11,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -71,8 +71,7 @@ class GroupCommit(Generic[Request, Result]):
                 self._leave(ticket)
         if ticket.error is not None:
             raise ticket.error
-        assert ticket.result is not None
-        return ticket.result
+        return cast("Result", ticket.result)
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:

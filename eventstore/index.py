@@ -22,6 +22,7 @@ from eventstore.log import PURGES, Purged
 FLUSH_AFTER = 2_000
 FORMAT = 1
 
+PRAGMAS = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON"
 SCHEMA = """
 CREATE TABLE streams (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, version INTEGER NOT NULL, hash TEXT NOT NULL);
@@ -49,7 +50,8 @@ LARGEST_ID = "SELECT max(id) FROM events"
 CHECKPOINT = "SELECT position FROM checkpoints WHERE name = ?"
 SET_CHECKPOINT = "INSERT OR REPLACE INTO checkpoints VALUES (?, ?)"
 STREAM_PLACES = """SELECT version, segment, start, length FROM events
-    WHERE stream = (SELECT number FROM streams WHERE id = ?) AND version > ? AND version <= ? ORDER BY version LIMIT ?"""
+    WHERE stream = (SELECT number FROM streams WHERE id = ?) AND version > ? AND version <= ?
+    ORDER BY version LIMIT ?"""
 STREAM_PLACES_BACKWARD = STREAM_PLACES.replace("ORDER BY version", "ORDER BY version DESC")
 PLACES = """SELECT position, segment, start, length FROM events
     WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"""
@@ -102,31 +104,38 @@ class Index:
         self._database = database
         self._connection = self._connect()
         self._forget_news()
-        self._load()
+        try:
+            self._load()
+        except BaseException:
+            self._connection.close()
+            raise
 
     def _connect(self) -> sqlite3.Connection:
         """Open the file; one that is not an index of this format is thrown away: the segments tell it all again."""
         try:
-            connection = self._open()
-            (format,) = connection.execute("PRAGMA user_version").fetchone()
-            if format == FORMAT:
-                return connection
-            connection.close()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise
-        self._remove()
+            return self._open()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            self._remove()
         return self._open()
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._database, timeout=30, isolation_level=None, check_same_thread=False)
-        connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON")
-        with _transaction(connection):
-            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if not tables:
-                for statement in SCHEMA.split(";"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {FORMAT}")
+        try:
+            connection.executescript(PRAGMAS)
+            with _transaction(connection):
+                (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                if not tables:
+                    for statement in SCHEMA.split(";"):
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA user_version = {FORMAT}")
+            (format,) = connection.execute("PRAGMA user_version").fetchone()
+            if format != FORMAT:
+                raise sqlite3.DatabaseError(f"an index of format {format}")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _load(self) -> None:
@@ -260,6 +269,12 @@ class Index:
             self._connection.execute(FINISHED, (segment,))
         self._load()
 
+    def make_durable(self) -> None:
+        """Have a power cut not set the file back. Otherwise SQLite may forget the last transactions then, which costs
+        nothing but time, unless segments were rewritten meanwhile: an older index would call that damage.
+        """
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
     def discard(self) -> None:
         """Forget everything: the segments will tell it again."""
         self._connection.close()
@@ -269,9 +284,13 @@ class Index:
         self._load()
 
     def _remove(self) -> None:
-        for ending in ("", "-wal", "-shm"):
+        for ending in ("-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
                 os.remove(self._database + ending)
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(self._database)
+            # A file that SQLite makes by itself is not private.
+            os.close(os.open(self._database, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
     def close(self) -> None:
         self._connection.close()

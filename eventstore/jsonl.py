@@ -7,11 +7,13 @@ process share their writes and syncs. Readers take no lock unless another proces
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -19,10 +21,11 @@ from uuid import UUID
 
 import msgspec
 
-from eventstore.admit import admit, check_expected, validate
+from eventstore.admit import admit, check_expected, check_name, validate
 from eventstore.disk import READ, Disk, unavailable
-from eventstore.errors import Closed, EventStoreError, InvalidInput, OutcomeUnknown, Unavailable
+from eventstore.errors import Closed, EventStoreError, InvalidInput, LogCorrupt, Unavailable
 from eventstore.group import GroupCommit, Ticket
+from eventstore.hooks import tell
 from eventstore.index import Place
 from eventstore.line import CommitLine
 from eventstore.log import ANY, PURGES, Append, Appended, Checkpoint, Expect, Hook, Purged, RecordedEvent, now
@@ -88,6 +91,7 @@ class JsonlLog:
         self._closed = ""
         self._syncer: threading.Thread | None = None
         self._stop = threading.Event()
+        self._process = os.getpid()
 
     def __repr__(self) -> str:
         return f"<JsonlLog {self.root} durability={self.durability} head={self._index.last.next_position - 1}>"
@@ -109,11 +113,14 @@ class JsonlLog:
                 if self._tail.end >= self._segment_bytes:
                     self._tail.roll()
                 lines = self._admit(batch)
+                repeated = any(ticket.result and ticket.result.repeated for ticket in batch)
                 self._in_flight = True
             written: Sequence[Written] = ()
             try:
                 if lines:
                     written = self._tail.write(lines, durable=self.durability == "full")
+                elif repeated and self.durability == "full" and self._tail.behind:
+                    self._tail.sync()  # whoever wrote it first may have been killed before its own sync
             finally:
                 with self._mutex:
                     self._in_flight = False
@@ -135,19 +142,14 @@ class JsonlLog:
     def _publish(self, written: Sequence[Written]) -> None:
         for each in written:
             self._tail.publish(each)
-        if self._index.should_flush:
+        if written and self._index.should_flush:
             try:
                 self._tail.flush()
             except sqlite3.Error as error:
                 logger.warning("the index could not be written (%s); opening this store will take longer", error)
 
     def _tell_hook(self, batch: Sequence[Ticket[_Request, Appended]]) -> None:
-        events = [e for t in batch if t.result and not t.result.repeated for e in t.result.events]
-        if self.hook is not None and events:
-            try:
-                self.hook.committed(events)
-            except Exception:
-                logger.warning("the events are safe, but the views could not follow", exc_info=True)
+        tell(self.hook, [e for t in batch if t.result and not t.result.repeated for e in t.result.events])
 
     def _admit(self, batch: list[Ticket[_Request, Appended]]) -> list[CommitLine]:
         """Decide every request on the log as it will be after the ones before it, and return the lines to write."""
@@ -180,15 +182,29 @@ class JsonlLog:
         with LineReader(self._disk) as reader:
             return reader.events_at(place)
 
-    def _refresh(self) -> None:
-        """Learn what other processes have written, if they have. Who reads after their append returned finds it."""
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Give foreign errors this project's form. In a log that was closed meanwhile, that is what they come from."""
         self._check_open()
-        with self._mutex:
-            # In flight, the lock is ours and nobody else can have written since we caught up.
-            if self._in_flight or not self._tail.grown():
-                return
-        with self._at_the_end():
-            pass
+        try:
+            with _translating(f"cannot read the log in {self.root}"):
+                yield
+        except Unavailable:
+            self._check_open()
+            raise
+
+    @contextlib.contextmanager
+    def _up_to_date(self) -> Iterator[None]:
+        """Hold the mutex, with all learnt that others have written: who reads after their append returned finds it."""
+        with self._reading():
+            with self._mutex:
+                # In flight, the lock is ours and nobody else can have written since we caught up.
+                grown = not self._in_flight and self._tail.grown()
+            if grown:
+                with self._at_the_end():
+                    pass
+            with self._mutex:
+                yield
 
     def read(
         self,
@@ -199,16 +215,20 @@ class JsonlLog:
         backward: bool = False,
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
-        end = self.version(stream)
-        last = end if until is None else min(until, end)
-
-        def places(after: int, until: int) -> list[tuple[int, Place]]:
-            return self._index.stream_places(stream, after, until, backward, _PLACES_AT_ONCE)
+        check_name(stream)
+        with self._up_to_date():
+            end, head = self._index.head(stream).version, self._index.last.next_position - 1
 
         def version(event: RecordedEvent) -> int:
             return event.version if event.stream == stream else 0
 
-        return islice(self._by_places(places, version, max(after, 0), last, backward), limit)
+        def events(after: int, until: int) -> Iterator[RecordedEvent]:
+            return self._by_places(partial(self._index.stream_places, stream), version, after, until, backward)
+
+        last = end if until is None else min(until, end)
+        found = self._past_purges(events, version, max(after, 0), last, backward)
+        # A stream that was purged and made anew since has the same versions at later positions.
+        return islice((event for event in found if event.position <= head), limit)
 
     def read_all(
         self,
@@ -219,37 +239,64 @@ class JsonlLog:
         types: Collection[str] | None = None,
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
-        end = self.head()
-        last = end if until is None else min(until, end)
-
-        def places(after: int, until: int) -> list[tuple[int, Place]]:
-            return self._index.places(after, until, backward, _PLACES_AT_ONCE)
+        head = self.head()
 
         def position(event: RecordedEvent) -> int:
             return event.position
 
-        if backward:
-            events = self._by_places(places, position, max(after, 0), last, backward)
-        else:
-            events = self._in_sequence(max(after, 0), last)
-        return islice((event for event in events if types is None or event.type in types), limit)
+        def events(after: int, until: int) -> Iterator[RecordedEvent]:
+            if backward:
+                return self._by_places(self._index.places, position, after, until, backward)
+            return self._in_sequence(after, until)
 
-    def _by_places(
+        last = head if until is None else min(until, head)
+        found = self._past_purges(events, position, max(after, 0), last, backward)
+        return islice((event for event in found if types is None or event.type in types), limit)
+
+    def _past_purges(
         self,
-        places: Callable[[int, int], list[tuple[int, Place]]],
+        events: Callable[[int, int], Iterator[RecordedEvent]],
         number_of: Callable[[RecordedEvent], int],
         after: int,
         until: int,
         backward: bool,
     ) -> Iterator[RecordedEvent]:
-        """Events by their places in the index; one that was purged meanwhile is passed over."""
+        """Events with after < number ≤ until. When a purge moves lines that are being read, it looks them up again."""
+        while after < until:
+            purges = self._tail.purges
+            try:
+                with self._reading():
+                    for event in events(after, until):
+                        yield event
+                        if backward:
+                            until = number_of(event) - 1
+                        else:
+                            after = number_of(event)
+                    return
+            except LogCorrupt:
+                with self._at_the_end():
+                    if self._tail.purges == purges:
+                        raise
+
+    def _by_places(
+        self,
+        places: Callable[[int, int, bool, int], list[tuple[int, Place]]],
+        number_of: Callable[[RecordedEvent], int],
+        after: int,
+        until: int,
+        backward: bool,
+    ) -> Iterator[RecordedEvent]:
+        """Events by their places in the index."""
         with LineReader(self._disk) as reader:
             while after < until:
                 self._check_open()
                 with self._mutex:
-                    found = places(after, until)
+                    found = places(after, until, backward, _PLACES_AT_ONCE)
                 for number, place in found:
-                    yield from (e for e in reader.events_at(place) if number_of(e) == number)
+                    event = next((e for e in reader.events_at(place) if number_of(e) == number), None)
+                    if event is None:
+                        raise corrupt(place, f"event {number} of the index is not there")
+                    yield event
                 if not found:
                     return
                 if backward:
@@ -264,11 +311,13 @@ class JsonlLog:
             purged = {purge.stream: purge.position for purge in self._index.unfinished_purges()}
         if not first:
             return
-        segment, start = first[0][1].segment, first[0][1].start
-        position = 0
+        number, place = first[0]
+        segment, start, position = place.segment, place.start, number - 1
         while position < until:
             commit = segment
             for line in self._segment_lines(segment, start):
+                if not line.position <= position + 1 <= line.next_position:
+                    raise corrupt(Place(segment, start, 0), f"commit {line.commit} does not follow position {position}")
                 for event in line.recorded():
                     if after < event.position <= until and event.position >= purged.get(event.stream, 0):
                         yield event
@@ -292,48 +341,46 @@ class JsonlLog:
             self._disk.close(file)
 
     def version(self, stream: str) -> int:
-        self._refresh()
-        with self._mutex:
+        check_name(stream)
+        with self._up_to_date():
             return self._index.head(stream).version
 
     def head(self) -> int:
-        self._refresh()
-        with self._mutex:
+        with self._up_to_date():
             return self._index.last.next_position - 1
 
     def checkpoint(self, name: str) -> int | None:
-        self._refresh()
-        with self._mutex:
+        check_name(name, "checkpoint name")
+        with self._up_to_date():
             return self._index.checkpoint(name)
 
     def wait(self, after: int, timeout: float | None = None) -> bool:
         deadline = None if timeout is None else time.monotonic() + timeout
-        if self.head() > after:
-            return True
-        for _ in _folder_changes(self.root / FOLDER, deadline):
-            if self.head() > after:
-                return True
-        return False
+        changes = _folder_changes(self.root / FOLDER, deadline)
+        return self.head() > after or any(self.head() > after for _ in changes)
 
     def purge(self, stream: str, *, expected: int | Expect = ANY) -> Purged:
-        validate([Append(stream)])
-        with self._group.turn(), self._at_the_end():
-            with self._mutex:
-                version = self._index.head(stream).version
-            check_expected(iter([(stream, expected, version)]))
-            if version == 0:
-                return Purged(stream, 0)
-            (last,) = self.read(stream, backward=True, limit=1)
-            purged = Purged(stream, version, version, last.position, last.hash)
-            record: Ticket[_Request, Appended] = Ticket(_Request([Append(PURGES, [purge_event(purged)])], None))
-            with self._mutex:
-                self._publish(self._tail.write(self._admit([record]), durable=True))
-                self._tail.finish_purges()
+        validate([Append(stream, expected=expected)])
+        with self._group.turn():
+            with self._at_the_end():
+                with self._mutex:
+                    version = self._index.head(stream).version
+                check_expected(iter([(stream, expected, version)]))
+                if version == 0:
+                    with self._mutex:
+                        self._tail.finish_purges()  # of a call that the system refused half-way
+                    return Purged(stream, 0)
+                (last,) = self.read(stream, backward=True, limit=1)
+                purged = Purged(stream, version, version, last.position, last.hash)
+                record: Ticket[_Request, Appended] = Ticket(_Request([Append(PURGES, [purge_event(purged)])], None))
+                with self._mutex:
+                    self._publish(self._tail.write(self._admit([record]), durable=True))
+                    self._tail.finish_purges()
             self._tell_hook([record])
         return purged
 
     def close(self) -> None:
-        if self._closed == _CLOSED:
+        if self._closed == _CLOSED or self._process != os.getpid():
             return
         with self._group.turn(), self._end:
             self._stop.set()
@@ -341,7 +388,7 @@ class JsonlLog:
                 return
             self._closed = _CLOSED
             try:
-                with _translating(f"cannot close the log in {self.root}"):
+                with _translating(f"cannot close the log in {self.root}"), self._mutex:
                     self._tail.close()
             finally:
                 self._disk.release()
@@ -350,6 +397,8 @@ class JsonlLog:
 
     def _check_open(self) -> None:
         reason = self._closed or self._tail.broken
+        if self._process != os.getpid():
+            reason = "its lock and its index belong to the process this one was forked from"
         if reason:
             raise Closed(f"the log in {self.root}", "" if reason == _CLOSED else reason)
 
@@ -360,9 +409,10 @@ class JsonlLog:
 
     def _keep_syncing(self) -> None:
         while not self._stop.wait(BATCH_SECONDS):
-            with self._end, contextlib.suppress(OutcomeUnknown):
-                if not self._closed and not self._tail.broken and self._tail.behind:
-                    self._tail.sync()
+            with contextlib.suppress(EventStoreError):
+                if self._tail.behind:
+                    with self._at_the_end():
+                        self._tail.sync()
 
 
 def _folder_changes(folder: Path, deadline: float | None) -> Iterator[None]:

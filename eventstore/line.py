@@ -103,7 +103,7 @@ def decode_line(data: bytes) -> CommitLine:
         raise DamagedLine("the checksum does not match")
     try:
         return _DECODER.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DamagedLine(f"a valid checksum over an invalid commit: {error}") from None
     except RecursionError:
         if deeper_than(data, 2 * _MAX_EMBEDDED_DEPTH):

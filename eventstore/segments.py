@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from eventstore.disk import APPEND, READ, REPLACE, Disk, write_whole
+from eventstore.disk import APPEND, READ, Disk, replace
 from eventstore.errors import LogCorrupt
 from eventstore.index import Place
 from eventstore.line import CommitLine, DamagedLine, decode_line
@@ -45,12 +45,16 @@ def segment_numbers(disk: Disk) -> list[int]:
     return sorted(int(stem) for stem in stems if len(stem) == 20 and stem.isdecimal())
 
 
-def create_segment(disk: Disk, number: int) -> int:
-    """Create an empty segment, durable together with its name, and return its descriptor."""
+def open_segment(disk: Disk, number: int) -> int:
+    """Open a segment for appending, and create it if there is none.
+
+    Whoever created it may have been killed before its name was durable, so that is seen to here. Whoever wrote in it
+    may have been killed after a failed sync; the cache would then show lines that the device does not hold.
+    """
     file = disk.open(segment_path(number), APPEND)
     try:
-        disk.sync(file)
         disk.sync_directory(FOLDER)
+        disk.forget(file)
     except BaseException:
         disk.close(file)
         raise
@@ -71,7 +75,7 @@ def read_bytes(disk: Disk, file: int, size: int, offset: int) -> bytes:
 
 
 def raw_lines(disk: Disk, file: int, segment: int, start: int, end: int) -> Iterator[tuple[Place, bytes]]:
-    """The lines between two offsets with their newlines; the last one may lack it. Splits at `\\n` and nowhere else."""
+    """The lines between two offsets with their newlines; the last one may lack it. Nothing else ends a line."""
     rest = b""
     while start + len(rest) < end:
         chunk = disk.read(file, min(_CHUNK, end - start - len(rest)), start + len(rest))
@@ -86,12 +90,17 @@ def raw_lines(disk: Disk, file: int, segment: int, start: int, end: int) -> Iter
 
 
 def lines_between(disk: Disk, file: int, segment: int, start: int, end: int) -> Iterator[tuple[CommitLine, Place]]:
-    """The verified lines of a range that is known to be whole. Raises `LogCorrupt`."""
+    """The verified lines of a range that is known to be whole, none missing or out of place. Raises `LogCorrupt`."""
+    next_commit = segment if start == 0 else 0
     for place, raw in raw_lines(disk, file, segment, start, end):
         try:
-            yield decode_line(raw), place
+            line = decode_line(raw)
         except DamagedLine as damage:
             raise corrupt(place, str(damage)) from None
+        if next_commit and line.commit != next_commit:
+            raise corrupt(place, f"commit {line.commit} stands where commit {next_commit} belongs")
+        next_commit = line.commit + 1
+        yield line, place
 
 
 def corrupt(place: Place, reason: str) -> LogCorrupt:
@@ -161,18 +170,11 @@ def why_corrupt(tail: bytes, start: int, commit: int) -> str | None:
 
 
 def cut(disk: Disk, file: int, place: Place, tail: bytes) -> Repair:
-    """Cut an unfinished write off the end of a segment, durably, after a durable copy of it was made."""
+    """Cut an unfinished write off the end of a segment once a durable copy of it is made. The caller syncs the cut."""
     digest = hashlib.sha256(tail).hexdigest()[:12]
     copy = f"{FOLDER}/torn-{place.segment:020d}-{place.start}-{digest}.bin"
-    kept = disk.open(copy, REPLACE)
-    try:
-        write_whole(disk, kept, tail)
-        disk.sync(kept)
-    finally:
-        disk.close(kept)
-    disk.sync_directory(FOLDER)
+    replace(disk, copy, tail, durable=True)
     disk.truncate(file, place.start)
-    disk.sync(file)
     repair = Repair(segment_path(place.segment), place.start, len(tail), copy)
     logger.warning(
         "cut an unfinished, unacknowledged write of %d bytes off %s at byte %d; a copy is in %s",

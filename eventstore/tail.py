@@ -7,20 +7,22 @@ index: it knows only what has been published.
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from eventstore.disk import APPEND, READ, Disk, replace, unavailable, write_whole
-from eventstore.errors import LogCorrupt, OutcomeUnknown
+from eventstore.disk import APPEND, READ, Disk, unavailable, write_draft, write_whole
+from eventstore.errors import LogCorrupt, OutcomeUnknown, Unavailable
 from eventstore.index import Index, Place, UnfinishedPurge
 from eventstore.line import CommitLine, DamagedLine, checksum_of, decode_line, encode_line
 from eventstore.segments import (
     FOLDER,
     Repair,
     corrupt,
-    create_segment,
     cut,
+    logger,
+    open_segment,
     raw_lines,
     read_bytes,
     segment_numbers,
@@ -47,6 +49,7 @@ class Tail:
         self._disk = disk
         self.repairs: list[Repair] = []
         self.broken = ""
+        self.purges = 0
         self._file = -1
         self.segment = self.end = 0
         self.synced_commit = self._synced_end = 0
@@ -61,8 +64,9 @@ class Tail:
                 undo.callback(self._close_file)
                 self._open_first()
                 self.catch_up()
+                self._refuse_gap()
                 self.sync()
-                self.finish_purges()
+                self._finish_purges_if_possible()
             undo.pop_all()
 
     @contextlib.contextmanager
@@ -79,7 +83,7 @@ class Tail:
         numbers = segment_numbers(self._disk)
         last = self.index.last
         if not numbers and last.commit == 0:
-            self._switch(1, create_segment(self._disk, 1))
+            self._switch(1)
             return
         if last.commit and not self._holds_witness():
             if not self.index.unfinished_purges():
@@ -87,9 +91,16 @@ class Tail:
                 reason = f"the log has lost commit {last.commit}, which the index has seen durable"
                 raise LogCorrupt(segment_path(place.segment), place.start, place.length, reason)
             self.index.discard()
-        if not self.index.last.commit and numbers[0] != 1:
-            raise LogCorrupt(segment_path(1), 0, 0, f"the file is missing; the first one is {segment_path(numbers[0])}")
+        if not self.index.last.commit and 1 not in numbers:
+            raise LogCorrupt(segment_path(1), 0, 0, "the file is missing, and the log begins with it")
         self._open_known()
+
+    def _refuse_gap(self) -> None:
+        """Segments that nothing leads to are not the log's end: what stood before them is gone."""
+        last = segment_numbers(self._disk)[-1]
+        if last > self.segment:
+            reason = f"the log ends before commit {self._next}, and yet there is {segment_path(last)}"
+            raise LogCorrupt(segment_path(self.segment), self.end, 0, reason)
 
     def _holds_witness(self) -> bool:
         last = self.index.last
@@ -109,16 +120,12 @@ class Tail:
     def _open_known(self) -> None:
         """Open the segment of the last line the index knows, and stand behind that line, which is durable."""
         place = self.index.last.place
-        self._open_segment(place.segment)
+        self._switch(place.segment)
         self.end = self._synced_end = place.end
         self.synced_commit = self.index.last.commit
 
-    def _open_segment(self, segment: int) -> None:
-        """Go on in a segment that is there; whoever made it may have been killed before its name was durable."""
-        self._switch(segment, self._disk.open(segment_path(segment), APPEND))
-        self._disk.sync_directory(FOLDER)
-
-    def _switch(self, segment: int, file: int) -> None:
+    def _switch(self, segment: int) -> None:
+        file = open_segment(self._disk, segment)
         self._close_file()
         self._file, self.segment, self.end, self._synced_end = file, segment, 0, 0
 
@@ -148,12 +155,15 @@ class Tail:
 
         Raises `LogCorrupt`, and changes nothing, if there is anything no crash can leave behind.
         """
+        purges = self.purges
         while True:
             if self._read_on():
                 continue
             if self.segment == self._next or not self._disk.exists(segment_path(self._next)):
-                return
-            self._open_segment(self._next)
+                break
+            self._switch(self._next)
+        if self.purges > purges:
+            self._finish_purges_if_possible()
 
     def _read_on(self) -> bool:
         """Learn the rest of the active segment. True if the end has moved on to where another process's index is."""
@@ -182,7 +192,10 @@ class Tail:
         """Take a line into the index, where readers find it. True if the end has moved on, as in `flush`."""
         self.index.add(written.line, written.place, checksum_of(written.raw))
         self.end = written.place.end
-        return self.index.must_flush and self.flush()
+        if not self.index.must_flush:
+            return False
+        self.purges += 1
+        return self.flush()
 
     def _repair(self, place: Place, size: int) -> None:
         tail = read_bytes(self._disk, self._file, size - place.start, place.start)
@@ -192,6 +205,7 @@ class Tail:
         if reason is not None:
             raise corrupt(place, reason)
         self.repairs.append(cut(self._disk, self._file, place, tail))
+        self.sync()
 
     def write(self, lines: Sequence[CommitLine], *, durable: bool) -> list[Written]:
         """Write these lines at the end, and sync them if they are to be durable. They are not published yet.
@@ -256,7 +270,7 @@ class Tail:
             return
         if self.behind:
             self.sync()
-        self._switch(self._next, create_segment(self._disk, self._next))
+        self._switch(self._next)
 
     def flush(self) -> bool:
         """Write the index's news to its file. True if another process had already written more than this one knew."""
@@ -272,24 +286,48 @@ class Tail:
         unfinished = self.index.unfinished_purges()
         if unfinished:
             self.flush()
-        for purge in unfinished:
-            self._rewrite(purge)
+            self.index.make_durable()
+        for segment in sorted({purge.segment for purge in unfinished}):
+            self._rewrite(segment, [purge for purge in unfinished if purge.segment == segment])
 
-    def _rewrite(self, purge: UnfinishedPurge) -> None:
-        if purge.segment == self.segment:
+    def _finish_purges_if_possible(self) -> None:
+        """A disk too full for a copy of a segment does not keep the log from being opened."""
+        try:
+            self.finish_purges()
+        except OutcomeUnknown:
+            raise
+        except Unavailable as error:
+            logger.warning("%s; the next opening tries again", error)
+
+    def _rewrite(self, segment: int, purges: Sequence[UnfinishedPurge]) -> None:
+        """Put a copy without the purged events in a segment's place, unless only the index has still to learn of it."""
+        if segment == self.segment:
             self.roll()
-        rewritten, start = [], 0
-        for place, raw in self._closed_lines(purge.segment):
+        before, after, end = self._closed_lines(segment), list[Written](), 0
+        for place, raw in before:
             try:
-                line = decode_line(raw)
+                line = kept = decode_line(raw)
             except DamagedLine as damage:
                 raise corrupt(place, str(damage)) from None
-            kept = line.without(purge.stream, purge.position)
+            for purge in purges:
+                kept = kept.without(purge.stream, purge.position)
             raw_kept = raw if kept is line else encode_line(kept)
-            rewritten.append(Written(kept, Place(purge.segment, start, len(raw_kept)), raw_kept))
-            start += len(raw_kept)
-        replace(self._disk, segment_path(purge.segment), b"".join(w.raw for w in rewritten), durable=True)
-        self.index.rewritten(purge.segment, ((w.line, w.place, checksum_of(w.raw)) for w in rewritten))
+            after.append(Written(kept, Place(segment, end, len(raw_kept)), raw_kept))
+            end += len(raw_kept)
+        draft = ""
+        if [written.raw for written in after] != [raw for _, raw in before]:
+            try:
+                draft = write_draft(self._disk, FOLDER, b"".join(written.raw for written in after), durable=True)
+            except OSError as error:
+                raise unavailable(error, f"purged events are still in {segment_path(segment)}") from error
+        try:
+            if draft:
+                self._disk.rename(draft, segment_path(segment))
+            self._disk.sync_directory(FOLDER)
+            self.index.rewritten(segment, ((w.line, w.place, checksum_of(w.raw)) for w in after))
+        except (OSError, sqlite3.Error) as error:
+            self.broken = f"a purge stopped half-way ({error})"
+            raise OutcomeUnknown(self.broken) from error
 
     def _closed_lines(self, segment: int) -> list[tuple[Place, bytes]]:
         file = self._disk.open(segment_path(segment), READ)

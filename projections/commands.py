@@ -1,19 +1,22 @@
 """How a command works: read the run, decide, append with the version the decision was made on, again on conflict.
 
-No command holds a lock, and none writes anything when it raises. What was done already is done again without an effect.
+No command keeps another process waiting, and none appends anything when it raises. What was done already is done again
+without an effect.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 import msgspec
 
 from eventstore.codec import Codec
-from eventstore.errors import NotFound, WrongExpectedVersion
+from eventstore.errors import InvalidInput, NotFound, TooLarge, WrongExpectedVersion
 from eventstore.failure import Failure, failure_from
 from eventstore.log import ANY, Append, Expect, Log
 from eventstore.payload import Values
@@ -22,6 +25,11 @@ from projections.decide import Events, check_epoch
 from projections.queries import Queries
 from projections.resume import Plan
 from projections.rows import Run
+
+_TURNS = 1024
+"""How many runs can have commands at work at once in one process; runs that share a turn wait for one another."""
+_LONGEST = 1_000_000_000
+"""The longest lease or delay, in seconds: some thirty years."""
 
 
 class Resumption(msgspec.Struct, frozen=True):
@@ -38,29 +46,40 @@ class Actor:
     def __init__(self, log: Log, codec: Codec, values: Values, queries: Queries, now: Callable[[], datetime]) -> None:
         self._log, self._codec, self._values, self._queries, self._now = log, codec, values, queries, now
         self._meta: Mapping[str, str] = {}
+        self._turns = [threading.Lock() for _ in range(_TURNS)]
 
     def acting(self, **meta: str) -> Self:
-        """The same store, whose commands note these things with every event: actor, correlation, causation…"""
+        """The same store, whose commands note these things with every event: actor, correlation, causation."""
         other = copy.copy(self)
         other._meta = {**self._meta, **meta}
         return other
 
-    def _change_run(self, run_id: str, decide: Callable[[Run], Events], epoch: int | None = None) -> Run:
-        """Append what the decision comes to, deciding again whenever the run has changed meanwhile."""
-        while True:
-            version = self._log.version(run_id)
-            run = self._queries.get_run(run_id, include_deleted=True)
-            if run is None:
-                raise NotFound("run", run_id)
-            check_epoch(run, epoch)
-            try:
-                if not self._append(run_id, decide(run), version):
-                    return run
-            except WrongExpectedVersion:
-                continue
-            changed = self._queries.get_run(run_id, include_deleted=True)
-            assert changed is not None
-            return changed
+    def _change_run(
+        self, run_id: str, decide: Callable[[Run], Events], epoch: int | None = None, *, even_deleted: bool = False
+    ) -> Run:
+        """Append what the decision comes to, deciding again whenever the run has changed meanwhile.
+
+        The threads of one process take turns at a run, or most would decide in vain: of those that decide at the same
+        version, one can append.
+        """
+        with self._turns[hash(run_id) % len(self._turns)]:
+            while True:
+                version = self._log.version(run_id)
+                run = self._existing(run_id, even_deleted)
+                check_epoch(run, epoch)
+                try:
+                    changed = self._append(run_id, decide(run), version)
+                except WrongExpectedVersion:
+                    continue
+                return self._existing(run_id, True) if changed else run
+
+    def _existing(self, run_id: str, even_deleted: bool) -> Run:
+        run = self._queries.get_run(run_id, include_deleted=True)
+        if run is None:
+            raise NotFound("run", run_id)
+        if run.deleted_at is not None and not even_deleted:
+            raise NotFound("run", run_id, "It was deleted.")
+        return run
 
     def _append(self, stream: str, events: Sequence[msgspec.Struct], expected: int | Expect = ANY) -> bool:
         new = [self._codec.encode(event, time=self._now(), meta=self._meta) for event in events]
@@ -68,15 +87,26 @@ class Actor:
             self._log.append([Append(stream, new, expected)])
         return bool(new)
 
+    def _from_now(self, seconds: float, what: str) -> datetime:
+        if not 0 < seconds <= _LONGEST:
+            raise InvalidInput(f"a {what} of {seconds} seconds", f"Give a positive number up to {_LONGEST:,}, or none.")
+        return self._now() + timedelta(seconds=seconds)
+
     def _raw(self, metadata: Mapping[str, Any] | None) -> msgspec.Raw | msgspec.UnsetType:
         return msgspec.Raw(encode_value(dict(metadata))) if metadata else msgspec.UNSET
 
     def _failure(self, error: BaseException | Failure | str, retryable: bool | None) -> Failure:
-        """The failure; if its texts are large, cut, with the whole of it in a blob."""
+        """The failure; if its texts are large, cut, with the whole of it in a blob.
+
+        What is too large even for that is cut all the same: that something failed can always be noted.
+        """
         failure = failure_from(error, retryable=retryable)
-        whole = self._values.keep(msgspec.to_builtins(failure))
-        if not isinstance(whole.json, msgspec.UnsetType):
+        whole = None
+        with contextlib.suppress(TooLarge):
+            whole = self._values.keep(msgspec.to_builtins(failure))
+        if whole is not None and not isinstance(whole.json, msgspec.UnsetType):
             return failure
+        traceback = failure.traceback and failure.traceback[-1000:]
         return msgspec.structs.replace(
-            failure, message=failure.message[:1000], traceback=(failure.traceback or "")[-1000:], causes=(), full=whole
+            failure, message=failure.message[:1000], traceback=traceback, causes=(), full=whole
         )

@@ -26,7 +26,7 @@ from eventstore.events import (
 from eventstore.failure import Failure
 from eventstore.payload import Value
 from projections.rows import Attempt, Output, Run, TaskRun
-from projections.transitions import TERMINAL, check_task
+from projections.transitions import RUN_STEPS, TASK_STEPS, TERMINAL, check_task, steps_from
 
 Events = list[msgspec.Struct]
 
@@ -58,8 +58,7 @@ def check_epoch(run: Run, epoch: int | None) -> None:
 def check_unfinished(run: Run) -> None:
     """Raise `InvalidTransition` if nothing may change in the run any more, or not before it is resumed."""
     if run.status in TERMINAL:
-        allowed = ("running",) if run.status == "failed" else ()
-        raise InvalidTransition(f"run {run.id!r}", run.status, "changed", allowed)
+        raise InvalidTransition(f"run {run.id!r}", run.status, "changed", steps_from(RUN_STEPS, run.status))
 
 
 def schedule(run: Run, known: Mapping[str, TaskRun], tasks: list[TaskRunScheduled]) -> Events:
@@ -70,7 +69,7 @@ def schedule(run: Run, known: Mapping[str, TaskRun], tasks: list[TaskRunSchedule
         before = known.get(task.task_id) or new.get(task.task_id)
         if before is None:
             new[task.task_id] = task
-        elif tuple(before.depends_on or ()) != task.depends_on:
+        elif set(before.depends_on or ()) != set(task.depends_on):
             raise Conflict(
                 f"task {task.task_id!r} is scheduled already, with other dependencies",
                 "A task's dependencies are fixed once it is scheduled; use another task id.",
@@ -87,7 +86,8 @@ def start(state: TaskState, worker: str, attempt: int | None, consumes: Mapping[
     if task.status == "running" and attempt == task.attempt and state.attempt and state.attempt.worker == worker:
         return []
     if run.status != "running":
-        raise InvalidTransition(f"run {run.id!r}", run.status, "the run of a started task", ("running",))
+        allowed = steps_from(RUN_STEPS, run.status)
+        raise InvalidTransition(f"run {run.id!r}", run.status, "the run of a started task", allowed)
     stale = state.output is not None and (state.output.consumed or {}) != dict(consumes)
     if not (task.status == "completed" and stale):
         check_task(task, "running")
@@ -135,9 +135,12 @@ def _ending(state: TaskState, attempt: int | None, wanted: str) -> int:
 
 
 def retry(state: TaskState, reason: str, due: datetime | None) -> Events:
-    """Let a failed task be started again."""
+    """Let a failed task be started again. Again, without a delay: no event."""
+    task = state.known
     check_unfinished(state.run)
-    check_task(state.known, "waiting")
+    if task.status == "waiting" and (task.reason, task.due, due) == (reason or "retry", None, None):
+        return []
+    check_task(task, "waiting")
     return [TaskRunRetryScheduled(state.task_id, reason, due)]
 
 
@@ -162,15 +165,14 @@ def cancel(state: TaskState, reason: str) -> Events:
 
 def invalidate(state: TaskState, reason: str) -> Events:
     """Have a completed, skipped or cancelled task run again. What was made from its output becomes stale by itself."""
-    if state.known.status == "pending":
+    task = state.known
+    if task.status == "pending":
         return []
     check_unfinished(state.run)
-    check_task(state.known, "pending")
-    if state.known.status == "running":
-        raise InvalidTransition(
-            f"task {state.task_id!r}", "running", "invalidated", ("completed", "failed", "cancelled")
-        )
-    return [TaskRunInvalidated(state.task_id, reason)]
+    check_task(task, "pending")
+    if task.status == "running":  # which becomes pending only when it is interrupted
+        raise InvalidTransition(f"task {task.task_id!r}", task.status, "invalidated", steps_from(TASK_STEPS, "running"))
+    return [TaskRunInvalidated(task.task_id, reason)]
 
 
 def reuse(state: TaskState) -> Events:
@@ -178,7 +180,8 @@ def reuse(state: TaskState) -> Events:
     task = state.known
     check_unfinished(state.run)
     if state.output is None:
-        raise InvalidTransition(f"task {task.task_id!r}", task.status, "reused", ("running",))
+        allowed = steps_from(TASK_STEPS, task.status)
+        raise InvalidTransition(f"task {task.task_id!r}", task.status, "reused", allowed)
     if task.reused_version == state.output.version and task.version > state.run.version:
         return []
     return [TaskRunReused(task.task_id, state.output.version)]

@@ -25,7 +25,7 @@ from eventstore.failure import Failure
 from eventstore.payload import Value
 from projections.decide import Events
 from projections.rows import Run, TaskRun
-from projections.transitions import RESUMABLE, RUN_STEPS, TERMINAL, check_run
+from projections.transitions import RESUMABLE, RUN_STEPS, TERMINAL, check_run, steps_from
 
 
 def create(known: Run | None, run_id: str, wanted: RunCreated) -> Events:
@@ -51,7 +51,7 @@ def create(known: Run | None, run_id: str, wanted: RunCreated) -> Events:
 def start(run: Run, worker: str, lease_until: datetime | None) -> Events:
     """Begin a run that has never been begun."""
     if run.status != "pending":
-        raise InvalidTransition(f"run {run.id!r}", run.status, "started", tuple(sorted(RUN_STEPS[run.status])))
+        raise InvalidTransition(f"run {run.id!r}", run.status, "started", steps_from(RUN_STEPS, run.status))
     return [RunStarted(worker, run.epoch + 1, lease_until)]
 
 
@@ -79,7 +79,7 @@ def resume(
     first looked at it, so of two rescuers one wins.
     """
     if run.status not in RESUMABLE:
-        raise InvalidTransition(f"run {run.id!r}", run.status, "resumed", tuple(sorted(RUN_STEPS[run.status])))
+        raise InvalidTransition(f"run {run.id!r}", run.status, "resumed", steps_from(RUN_STEPS, run.status))
     held = run.status not in TERMINAL and run.lease_until is not None and run.lease_until > now
     if (held and not force) or run.epoch != first_seen_epoch:
         until = timestamp(run.lease_until) if run.lease_until else "it is done"

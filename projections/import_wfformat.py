@@ -5,6 +5,7 @@ The run's id and its events' ids follow from the file's content, so importing it
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from graphlib import TopologicalSorter
@@ -13,7 +14,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
-from eventstore.errors import InvalidInput
+from eventstore.errors import InvalidInput, TooLarge
 from eventstore.events import (
     RunCompleted,
     RunCreated,
@@ -47,17 +48,23 @@ def import_wfformat(store: Store, path: Path) -> Imported:
     """Import one trace as one run, in one commit: whole or not at all.
 
     Tasks start and end where list scheduling of the traced runtimes on the traced machines puts them.
-    Raises `InvalidInput`, with the file's name, for anything that is not a trace.
+    Raises `InvalidInput`, with the file's name, for anything that is not a trace, or too large for one commit.
     """
-    trace = read_trace(path)
+    return import_trace(store, read_trace(path), path)
+
+
+def import_trace(store: Store, trace: Trace, path: Path) -> Imported:
+    """Import a trace that was read from this file, like `import_wfformat`."""
     intervals = schedule(trace)
     run_id = f"{trace.name[:60].lstrip('$')}-{trace.digest[:8]}"
     try:
         appended = store.log.append([Append(run_id, list(_events(store, trace, intervals)), 0)])
+    except TooLarge as error:
+        raise InvalidInput(f"{path}: {error}", "Import a smaller trace.") from None
     except InvalidInput as error:
         raise InvalidInput(f"{path}: {error}", error.hint) from None
     return Imported(
-        file=str(path),
+        file=os.fsencode(path).decode(errors="backslashreplace"),
         run_id=run_id,
         tasks=len(trace.tasks),
         edges=sum(len(task.parents) for task in trace.tasks),

@@ -13,6 +13,7 @@ import msgspec
 
 from eventstore.chain import timestamp
 from eventstore.events import (
+    WORKFLOW_STREAM,
     RunCancelled,
     RunCompleted,
     RunCreated,
@@ -47,10 +48,13 @@ def project(event: msgspec.Struct, recorded: RecordedEvent) -> Iterator[Patch]:
         values = {"version": recorded.version, "updated_at": happened, **_run_values(event, recorded, happened)}
         yield Put(Run.TABLE, (recorded.stream,), values)
     elif isinstance(event, WorkflowSaved | WorkflowDeleted):
-        yield Put(Workflow.TABLE, (event.workflow_id,), _workflow_values(event, timestamp(recorded.time)))
+        if recorded.stream == WORKFLOW_STREAM + event.workflow_id:
+            yield Put(Workflow.TABLE, (event.workflow_id,), _workflow_values(event, timestamp(recorded.time)))
     elif isinstance(event, Purged):
         for table in (Run.TABLE, TaskRun.TABLE, Attempt.TABLE, Output.TABLE):
             yield Delete(table, (event.stream,))
+        if event.stream.startswith(WORKFLOW_STREAM):
+            yield Delete(Workflow.TABLE, (event.stream.removeprefix(WORKFLOW_STREAM),))
     else:
         yield from _task_patches(event, recorded, timestamp(recorded.time))
 

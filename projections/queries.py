@@ -5,16 +5,17 @@ Every query shows all that was appended before it was asked, by any process.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
 import msgspec
-import orjson
 
 from eventstore.errors import InvalidInput, NotFound
 from eventstore.failure import Failure
 from eventstore.payload import Values
+from eventstore.values import encode_value
 from projections import tables
 from projections.decide import TaskState
 from projections.resume import Plan, plan, stale_outputs
@@ -46,7 +47,7 @@ class Queries:
 
     def get_run(self, run_id: str, *, include_deleted: bool = False) -> Run | None:
         """The run, or None; a deleted one only if asked for."""
-        with self._views.reading() as connection:
+        with self._views.snapshot() as connection:
             run = next(iter(tables.select(connection, Run, RUN, (run_id,))), None)
         return run if run is None or run.deleted_at is None or include_deleted else None
 
@@ -64,44 +65,51 @@ class Queries:
         `status` is one or several, none of which may be unknown (`InvalidInput`, a ValueError); an empty collection
         gives an empty list. `after` is the position of the last run of the page before.
         """
+        if limit is not None and limit < 0:
+            raise InvalidInput(f"a limit of {limit}", "Give a number from 0, or None for all.")
         chosen = _statuses(status, RUN_STEPS)
         arguments = (after, int(include_deleted), workflow, chosen, -1 if limit is None else limit)
-        with self._views.reading() as connection:
+        with self._views.snapshot() as connection:
             return tables.select(connection, Run, LIVE_RUNS, arguments)
 
     def get_task_run(self, run_id: str, task_id: str) -> TaskRun | None:
         """The task run, or None."""
-        with self._views.reading() as connection:
+        with self._views.snapshot() as connection:
             return next(iter(tables.select(connection, TaskRun, TASK_RUN, (run_id, task_id))), None)
 
     def list_task_runs(self, run_id: str, *, status: str | Collection[str] | None = None) -> list[TaskRun]:
         """All task runs of a run, in the order they were scheduled; none for an unknown run. No hidden limit."""
-        with self._views.reading() as connection:
+        with self._views.snapshot() as connection:
             return tables.select(connection, TaskRun, TASK_RUNS, (run_id, _statuses(status, TASK_STEPS)))
 
     def list_attempts(self, run_id: str, task_id: str | None = None) -> list[Attempt]:
         """All attempts of a task run, by number; or of a whole run, by task and number."""
-        with self._views.reading() as connection:
+        with self._views.snapshot() as connection:
             return tables.select(connection, Attempt, ATTEMPTS, (run_id, task_id))
+
+    def get_attempt(self, run_id: str, task_id: str, attempt: int) -> Attempt | None:
+        """One try of a task run, or None."""
+        with self._views.snapshot() as connection:
+            return next(iter(tables.select(connection, Attempt, ATTEMPT, (run_id, task_id, attempt))), None)
 
     def get_output(self, run_id: str, task_id: str) -> Output | None:
         """The effective output of a task with where it came from, or None; the value is `load`ed separately."""
-        with self._views.reading() as connection:
+        with self._views.snapshot() as connection:
             return next(iter(tables.select(connection, Output, OUTPUT, (run_id, task_id))), None)
 
     def list_outputs(self, run_id: str) -> list[Output]:
         """The effective outputs of a run, stale ones included, in completion order."""
-        with self._views.reading() as connection:
+        with self._views.snapshot() as connection:
             return tables.select(connection, Output, OUTPUTS, (run_id,))
 
     def task_runs_among(self, run_id: str, task_ids: Collection[str]) -> list[TaskRun]:
         """Those of these task runs that there are."""
-        with self._views.reading() as connection:
+        with self._views.snapshot() as connection:
             return tables.select(connection, TaskRun, TASKS_AMONG, (run_id, _json(task_ids)))
 
     def outputs_among(self, run_id: str, task_ids: Collection[str]) -> list[Output]:
         """The effective outputs of those of these tasks that have one."""
-        with self._views.reading() as connection:
+        with self._views.snapshot() as connection:
             return tables.select(connection, Output, OUTPUTS_AMONG, (run_id, _json(task_ids)))
 
     def task_state(self, run: Run, task_id: str) -> TaskState:
@@ -139,22 +147,27 @@ class Queries:
         One indexed query, plus a read for each large value. Never cut short. Raises `NotFound` for an unknown run, and
         whatever goes wrong with the storage: it never returns less than there is.
         """
-        if self.get_run(run_id) is None:
-            raise NotFound("run", run_id)
-        outputs = self.list_outputs(run_id)
+        with self._views.snapshot() as connection:
+            _live_run(connection, run_id)
+            outputs = tables.select(connection, Output, OUTPUTS, (run_id,))
         stale = stale_outputs(outputs)
         return {o.task_id: self._values.load(o.output) for o in outputs if o.output and o.task_id not in stale}
 
     def resume_plan(self, run_id: str) -> Plan:
         """What resuming the run would go on from. Changes nothing. Raises `NotFound` for an unknown run."""
         with self._views.snapshot() as connection:
-            runs = tables.select(connection, Run, RUN, (run_id,))
-            if not runs or runs[0].deleted_at is not None:
-                raise NotFound("run", run_id)
+            run = _live_run(connection, run_id)
             tasks = tables.select(connection, TaskRun, TASK_RUNS, (run_id, None))
             outputs = tables.select(connection, Output, OUTPUTS, (run_id,))
             attempts = tables.select(connection, Attempt, ATTEMPTS, (run_id, None))
-        return plan(runs[0], tasks, outputs, attempts, self._now())
+        return plan(run, tasks, outputs, attempts, self._now())
+
+
+def _live_run(connection: sqlite3.Connection, run_id: str) -> Run:
+    run = next(iter(tables.select(connection, Run, RUN, (run_id,))), None)
+    if run is None or run.deleted_at is not None:
+        raise NotFound("run", run_id, "" if run is None else "It was deleted.")
+    return run
 
 
 def _statuses(status: str | Collection[str] | None, known: Steps) -> str | None:
@@ -168,4 +181,4 @@ def _statuses(status: str | Collection[str] | None, known: Steps) -> str | None:
 
 
 def _json(texts: Collection[str]) -> str:
-    return orjson.dumps(list(texts)).decode()
+    return encode_value(list(texts)).decode()

@@ -4,7 +4,7 @@ A completion is *effective* if nothing later supersedes it; the view `node_outpu
 completion is *reusable* if every output it was made from is still there, byte for byte, and itself reusable. Digests
 decide, never clocks: a task that ran again and gave the same bytes leaves its dependants reusable; one that gave other
 bytes, or has not ended, makes them stale. So a crash at any point of a re-execution can never pair new inputs with
-old outputs.
+old outputs. What was made without a dependency's output, because that one was skipped, is stale once there is one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from datetime import datetime
 import msgspec
 
 from projections.rows import Attempt, Output, Run, TaskRun
+
+NO_OUTPUT = ""
+"""Stands for the digest of a dependency that has put nothing out."""
 
 
 class Reusable(msgspec.Struct, frozen=True):
@@ -125,9 +128,13 @@ def stale_outputs(outputs: Sequence[Output]) -> dict[str, str]:
         for needed, digest in (output.consumed or {}).items():
             dependants.setdefault(needed, []).append(output.task_id)
             there = by_task.get(needed)
+            if (there.digest if there else NO_OUTPUT) == digest:
+                continue
             if there is None:
                 reasons.setdefault(output.task_id, f"made from an output of {needed!r} that is no longer there")
-            elif there.digest != digest:
+            elif digest == NO_OUTPUT:
+                reasons.setdefault(output.task_id, f"made without an output of {needed!r}, which has one now")
+            else:
                 reasons.setdefault(output.task_id, f"made from another output of {needed!r}")
     spreading = list(reasons)
     while spreading:
@@ -152,4 +159,4 @@ def totals(attempts: Iterable[Attempt]) -> Totals:
 
 def consumable(depends_on: Iterable[str], outputs: Mapping[str, Output]) -> dict[str, str]:
     """The digests an attempt consumes if it is given what its dependencies have put out."""
-    return {needed: outputs[needed].digest for needed in depends_on if needed in outputs}
+    return {needed: outputs[needed].digest if needed in outputs else NO_OUTPUT for needed in depends_on}

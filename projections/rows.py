@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import UnionType
 from typing import Any, ClassVar, TypeVar, get_args, get_type_hints
 
@@ -153,6 +153,13 @@ RowT = TypeVar("RowT", bound=Row)
 
 ROWS: tuple[type[Row], ...] = get_args(Row)
 BY_TABLE: dict[str, type[Row]] = {kind.TABLE: kind for kind in ROWS}
+
+
+def duration(row: Run | TaskRun | Attempt) -> timedelta | None:
+    """How long it took; None until it has ended. Never negative, though the clock may have been set back meanwhile."""
+    if row.started_at is None or row.finished_at is None:
+        return None
+    return max(row.finished_at - row.started_at, timedelta())
 
 
 def parse(kind: type[RowT], columns: tuple[Scalar, ...]) -> RowT:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from eventstore.errors import InvalidInput, NotFound, WrongExpectedVersion
@@ -58,47 +58,45 @@ class RunCommands(Actor):
                 if self._queries.get_run(run_id, include_deleted=True) is None:
                     raise  # a stream of something that is not a run
                 continue
-            created = self._queries.get_run(run_id)
-            assert created is not None
-            return created
+            return self._existing(run_id, True)
 
     def start_run(self, run_id: str, *, worker: str = "", lease: float | None = None) -> Run:
         """Begin a run. Its `epoch` is the claim: give it with every further command, so that this worker is refused
         once another has resumed the run. `lease` is in seconds; until it has run out nobody else can resume the run
         without force. Without one, anybody can at any time.
         """
-        return self._change_run(run_id, lambda run: decide_run.start(_live(run), worker, self._until(lease)))
+        return self._change_run(run_id, lambda run: decide_run.start(run, worker, self._until(lease)))
 
     def wait_run(self, run_id: str, reason: str, *, until: datetime | None = None, epoch: int | None = None) -> Run:
         """Note that the run waits for something outside: an approval, a time, a signal."""
-        return self._change_run(run_id, lambda run: decide_run.wait(_live(run), reason, until), epoch)
+        return self._change_run(run_id, lambda run: decide_run.wait(run, reason, until), epoch)
 
     def complete_run(self, run_id: str, output: object = None, *, epoch: int | None = None) -> Run:
         """End a run well. Refused while a task of it is running."""
         value = None if output is None else self._values.keep(output)
         return self._change_run(
-            run_id, lambda run: decide_run.complete(_live(run), self._tasks(run_id, "running"), value), epoch
+            run_id, lambda run: decide_run.complete(run, self._tasks(run_id, "running"), value), epoch
         )
 
     def fail_run(self, run_id: str, error: BaseException | Failure | str, *, epoch: int | None = None) -> Run:
         """End a run badly; its running attempts are closed as interrupted. It can still be resumed."""
         failure = self._failure(error, None)
         return self._change_run(
-            run_id, lambda run: decide_run.fail(_live(run), self._tasks(run_id, "running"), failure), epoch
+            run_id, lambda run: decide_run.fail(run, self._tasks(run_id, "running"), failure), epoch
         )
 
     def cancel_run(self, run_id: str, reason: str = "") -> Run:
-        """End a run and every task of it that has not ended. Any worker may still hold it: it is refused from now on."""
-        return self._change_run(
-            run_id, lambda run: decide_run.cancel(_live(run), self._tasks(run_id, *_UNFINISHED), reason)
-        )
+        """End a run and every task of it that has not ended. Whoever holds the run is refused from now on."""
+        return self._change_run(run_id, lambda run: decide_run.cancel(run, self._tasks(run_id, *_UNFINISHED), reason))
 
     def delete_run(self, run_id: str, reason: str = "", *, force: bool = False) -> Run:
         """Hide a run and all that belongs to it; its events stay. One that has not ended needs force, which cancels it
         first.
         """
         return self._change_run(
-            run_id, lambda run: decide_run.delete(run, self._tasks(run_id, *_UNFINISHED), reason, force=force)
+            run_id,
+            lambda run: decide_run.delete(run, self._tasks(run_id, *_UNFINISHED), reason, force=force),
+            even_deleted=True,
         )
 
     def resume(self, run_id: str, *, worker: str = "", lease: float | None = None, force: bool = False) -> Resumption:
@@ -114,7 +112,7 @@ class RunCommands(Actor):
         claimed = self._change_run(
             run_id,
             lambda run: decide_run.resume(
-                _live(run),
+                run,
                 self._tasks(run_id, "running"),
                 worker,
                 self._until(lease),
@@ -129,12 +127,4 @@ class RunCommands(Actor):
         return self._queries.list_task_runs(run_id, status=status)
 
     def _until(self, lease: float | None) -> datetime | None:
-        if lease is not None and lease <= 0:
-            raise InvalidInput(f"a lease of {lease} seconds", "Give a positive number, or None for no lease.")
-        return None if lease is None else self._now() + timedelta(seconds=lease)
-
-
-def _live(run: Run) -> Run:
-    if run.deleted_at is not None:
-        raise NotFound("run", run.id, "It was deleted.")
-    return run
+        return None if lease is None else self._from_now(lease, "lease")

@@ -2,12 +2,14 @@
 
 They are a view like any other: made from the log, never read by this library, made again when they are missing. They
 are brought up to date together with the tables, before their checkpoint moves; a crash in between leaves files that
-are ahead of the checkpoint, which the next pass notices by the size of `events.jsonl` and writes anew.
+are ahead of the checkpoint, which the next pass notices by the size of `events.jsonl` and writes anew. A folder that
+cannot be written holds nothing up: it is written whole at the run's next event. Other people's files stay.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
@@ -16,12 +18,12 @@ import msgspec
 
 from eventstore.blobs import blob_path
 from eventstore.chain import timestamp
-from eventstore.disk import APPEND, Disk, replace, write_whole
+from eventstore.disk import APPEND, Disk, replace, unavailable, write_whole
 from eventstore.line import event_line
 from eventstore.log import RecordedEvent
 from eventstore.names import encode_name
 from projections import tables
-from projections.rows import Output, Patch, Run
+from projections.rows import Delete, Output, Patch, Run
 
 ReadStream = Callable[[str], Iterator[RecordedEvent]]
 """The events of a stream."""
@@ -29,9 +31,14 @@ ReadStream = Callable[[str], Iterator[RecordedEvent]]
 SIZE = "SELECT size FROM run_files WHERE run_id = ?1"
 SET_SIZE = "INSERT OR REPLACE INTO run_files VALUES (?1, ?2)"
 FORGET_SIZE = "DELETE FROM run_files WHERE run_id = ?1"
+GONE = "SELECT run_id FROM run_files WHERE run_id NOT IN (SELECT id FROM workflow_runs WHERE deleted_at IS NULL)"
 RUN = "WHERE id = ?1 AND deleted_at IS NULL"
+LIVE_RUNS = "WHERE deleted_at IS NULL ORDER BY position"
 OUTPUTS = "WHERE run_id = ?1"
 OUTPUT = "WHERE run_id = ?1 AND task_id = ?2"
+WITH_OUTPUT = "SELECT task_id FROM node_outputs WHERE run_id = ?1"
+
+_logger = logging.getLogger("eventstore")
 
 
 class RunFiles:
@@ -45,26 +52,42 @@ class RunFiles:
         by_run: dict[str, list[RecordedEvent]] = {}
         for event in events:
             by_run.setdefault(event.stream, []).append(event)
-        touched = dict.fromkeys([*by_run, *(str(patch.key[0]) for patch in patches if patch.table == Run.TABLE)])
-        for run_id in touched:
-            rows = tables.select(connection, Run, RUN, (run_id,))
-            if not rows:
+        purged = {str(patch.key[0]) for patch in patches if isinstance(patch, Delete) and patch.table == Run.TABLE}
+        for run_id in dict.fromkeys([*by_run, *purged]):
+            try:
+                rows = tables.select(connection, Run, RUN, (run_id,))
+                if not rows:
+                    self._remove(connection, run_id)
+                elif (
+                    run_id in purged
+                    or not self._append(connection, run_id, by_run[run_id])
+                    or not self._follow_rows(connection, rows[0], [p for p in patches if p.key[0] == run_id])
+                ):
+                    self.write(connection, rows[0], events[-1].position)
+            except OSError as error:
+                connection.execute(FORGET_SIZE, (run_id,))
+                _logger.warning("the folder of run %r could not be written: %s", run_id, error)
+
+    def rebuild(self, connection: sqlite3.Connection, position: int) -> None:
+        """Write all folders anew, for tables that stand at this position, and remove those of runs that are gone."""
+        try:
+            for (run_id,) in connection.execute(GONE).fetchall():
                 self._remove(connection, run_id)
-            elif self._append(connection, run_id, by_run[run_id]):
-                self._follow_rows(connection, rows[0], [patch for patch in patches if patch.key[0] == run_id])
-            else:
-                self.write(connection, rows[0], events[-1].position)
+            for run in tables.select(connection, Run, LIVE_RUNS):
+                self.write(connection, run, position)
+        except OSError as error:
+            raise unavailable(error, "cannot write the run folders") from error
 
     def write(self, connection: sqlite3.Connection, run: Run, position: int) -> None:
-        """Write one run's whole folder from the log and the tables, and remove files that do not belong there."""
+        """Write one run's whole folder from the log and the tables, and remove outputs that are no more."""
+        folder = encode_name(run.id)
         wanted = self.contents(connection, run, position)
         for path, data in wanted.items():
             self._put(path, data)
-        for path in list(files_below(self._disk, encode_name(run.id))):
+        for path in list(own_files(self._disk, folder)):
             if path not in wanted:
                 self._disk.remove(path)
-        size = len(wanted[f"{encode_name(run.id)}/events.jsonl"])
-        connection.execute(SET_SIZE, (run.id, size))
+        connection.execute(SET_SIZE, (run.id, len(wanted[f"{folder}/events.jsonl"])))
 
     def contents(self, connection: sqlite3.Connection, run: Run, position: int) -> dict[str, bytes]:
         """What a run's folder holds, by path, when the tables stand at this position of the log."""
@@ -100,9 +123,14 @@ class RunFiles:
         connection.execute(SET_SIZE, (run_id, size + len(data)))
         return True
 
-    def _follow_rows(self, connection: sqlite3.Connection, run: Run, patches: Sequence[Patch]) -> None:
-        if any(patch.table == Run.TABLE for patch in patches):
-            self._put(f"{encode_name(run.id)}/run.json", run_json(run))
+    def _follow_rows(self, connection: sqlite3.Connection, run: Run, patches: Sequence[Patch]) -> bool:
+        """Bring the other files up to date. False if some are missing that this does not touch: all outputs are
+        looked for whenever the run itself changes, and not more often, which would cost too much in large runs.
+        """
+        folder = encode_name(run.id)
+        changed = any(patch.table == Run.TABLE for patch in patches)
+        if changed or not self._disk.exists(f"{folder}/run.json"):
+            self._put(f"{folder}/run.json", run_json(run))
         for task_id in dict.fromkeys(str(patch.key[1]) for patch in patches if patch.table == Output.TABLE):
             rows = tables.select(connection, Output, OUTPUT, (run.id, task_id))
             if rows:
@@ -110,6 +138,10 @@ class RunFiles:
             else:
                 with contextlib.suppress(FileNotFoundError):
                     self._disk.remove(output_path(run.id, task_id))
+        if not changed:
+            return True
+        wanted = {output_path(run.id, task_id) for (task_id,) in connection.execute(WITH_OUTPUT, (run.id,))}
+        return wanted.issubset(own_files(self._disk, folder))
 
     def _put(self, path: str, data: bytes) -> None:
         try:
@@ -124,17 +156,31 @@ class RunFiles:
             self._disk.make_directory("/".join(parts[:depth]))
 
     def _remove(self, connection: sqlite3.Connection, run_id: str) -> None:
-        if connection.execute(FORGET_SIZE, (run_id,)).rowcount:
-            folder = encode_name(run_id)
-            for path in list(files_below(self._disk, folder)):
-                self._disk.remove(path)
-            self._remove_folders(folder)
+        """Remove a folder that this library has made, as far as the sizes or its `events.jsonl` tell."""
+        folder = encode_name(run_id)
+        if not connection.execute(FORGET_SIZE, (run_id,)).rowcount and not self._disk.exists(f"{folder}/events.jsonl"):
+            return
+        for path in list(own_files(self._disk, folder)):
+            self._disk.remove(path)
+        self._remove_folders(f"{folder}/outputs")
+        while folder:  # a long id has several
+            with contextlib.suppress(OSError):
+                self._disk.remove_directory(folder)
+            folder = folder.rpartition("/")[0]
 
     def _remove_folders(self, folder: str) -> None:
         for name in self._disk.names(folder):
             self._remove_folders(f"{folder}/{name}")
         with contextlib.suppress(OSError):
             self._disk.remove_directory(folder)
+
+
+def own_files(disk: Disk, folder: str) -> Iterator[str]:
+    """The paths of all files in a run's folder that this library has made, half-written ones of a crash included."""
+    for name in disk.names(folder):
+        if name in ("run.json", "events.jsonl") or (name.startswith("_") and name.endswith(".new")):
+            yield f"{folder}/{name}"
+    yield from files_below(disk, f"{folder}/outputs")
 
 
 def files_below(disk: Disk, folder: str) -> Iterator[str]:

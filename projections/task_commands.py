@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 import msgspec
 
-from eventstore.errors import InvalidInput
+from eventstore.admit import check_name
+from eventstore.errors import InvalidInput, NotFound
 from eventstore.events import TaskRunScheduled
 from eventstore.failure import Failure
 from projections import decide
@@ -16,6 +16,8 @@ from projections.commands import Actor
 from projections.decide import Events, TaskState
 from projections.resume import consumable
 from projections.rows import Attempt, Run, TaskRun
+
+_DELETED = "It was deleted meanwhile."
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -38,6 +40,13 @@ class TaskCommands(Actor):
 
         A task that is scheduled already, with the same dependencies, is left as it is.
         """
+        for task in tasks:
+            if isinstance(task.depends_on, str):
+                raise InvalidInput(f"the dependencies of task {task.id!r} are a text", "Give a list of task ids.")
+            for task_id in (task.id, *task.depends_on):
+                check_name(task_id, "task id")
+            if task.id in task.depends_on:
+                raise InvalidInput(f"task {task.id!r} depends on itself")
         events = [
             TaskRunScheduled(
                 task.id,
@@ -48,9 +57,6 @@ class TaskCommands(Actor):
             )
             for task in tasks
         ]
-        for event in events:
-            if not event.task_id or event.task_id in event.depends_on:
-                raise InvalidInput(f"task {event.task_id!r} has no id or depends on itself")
         ids = [task.id for task in tasks]
 
         def decision(run: Run) -> Events:
@@ -91,17 +97,23 @@ class TaskCommands(Actor):
         `consumes` maps each dependency to the digest of the output that is used; by default those are the outputs that
         the task's dependencies have now. Give `attempt` to make a retry of this very call safe.
         """
+        number = 0
 
         def decision(state: TaskState) -> Events:
+            nonlocal number
             given = consumes
             if given is None:
                 needed = state.known.depends_on or ()
                 outputs = {output.task_id: output for output in self._queries.outputs_among(run_id, needed)}
                 given = consumable(needed, outputs)
-            return decide.start(state, worker, attempt, given, epoch)
+            events = decide.start(state, worker, attempt, given, epoch)
+            number = state.known.attempt + len(events)
+            return events
 
-        task = self._change_task(run_id, task_id, decision, epoch)
-        (started,) = (each for each in self._queries.list_attempts(run_id, task_id) if each.attempt == task.attempt)
+        self._change_task(run_id, task_id, decision, epoch)
+        started = self._queries.get_attempt(run_id, task_id, number)
+        if started is None:
+            raise NotFound("run", run_id, _DELETED)
         return started
 
     def complete_task(
@@ -144,7 +156,7 @@ class TaskCommands(Actor):
         self, run_id: str, task_id: str, *, reason: str = "", delay: float = 0, epoch: int | None = None
     ) -> TaskRun:
         """Let a failed task be started again, not before `delay` seconds from now."""
-        due = self._now() + timedelta(seconds=delay) if delay else None
+        due = self._from_now(delay, "delay") if delay else None
         return self._change_task(run_id, task_id, lambda state: decide.retry(state, reason, due), epoch)
 
     def skip_task(self, run_id: str, task_id: str, reason: str = "", *, epoch: int | None = None) -> TaskRun:
@@ -171,5 +183,6 @@ class TaskCommands(Actor):
 
         self._change_run(run_id, of_run, epoch)
         changed = self._queries.get_task_run(run_id, task_id)
-        assert changed is not None
+        if changed is None:
+            raise NotFound("run", run_id, _DELETED)
         return changed

@@ -44,6 +44,11 @@ def check_task(task: TaskRun, wanted: str) -> None:
     _check(TASK_STEPS, f"task {task.task_id!r} of run {task.run_id!r}", task.status, wanted)
 
 
+def steps_from(steps: Steps, status: str) -> tuple[str, ...]:
+    """The statuses that may follow this one, sorted."""
+    return tuple(sorted(steps[status]))
+
+
 def _check(steps: Steps, what: str, current: str, wanted: str) -> None:
     if wanted not in steps[current]:
-        raise InvalidTransition(what, current, wanted, tuple(sorted(steps[current])))
+        raise InvalidTransition(what, current, wanted, steps_from(steps, current))

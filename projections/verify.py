@@ -1,27 +1,51 @@
-"""Checks what a log says against itself and against its views, and reports what it finds as data. Changes nothing."""
+"""Checks what a log says against itself and against its views, and reports what it finds as data. Changes nothing.
+
+The views are made again from the log on the side, in a database that SQLite moves out of memory as it grows, so a
+large store needs no more memory than a small one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from heapq import merge
+from importlib.resources import files as package_files
+from itertools import groupby
+from typing import Any, Literal
 
 import msgspec
 
 from eventstore.blobs import Blobs
 from eventstore.chain import GENESIS, event_hash
 from eventstore.codec import Codec
-from eventstore.errors import BlobCorrupt, BlobMissing, EventStoreError
+from eventstore.errors import BlobCorrupt, BlobMissing, EventStoreError, UnsupportedSchema
 from eventstore.failure import Failure
 from eventstore.log import Purged, RecordedEvent
 from eventstore.payload import Value
-from projections.fold import Columns, Fold
+from projections import tables
+from projections.fold import Columns
 from projections.project import project
-from projections.rows import Attempt, Key, Run, TaskRun
+from projections.rows import BY_TABLE, Key
 
 Severity = Literal["error", "warning", "info"]
 
 REBUILD = "Run `eventstore rebuild`: the views are made again from the log."
 RESTORE = "Copy the store aside and restore this from a backup."
+
+ROWS = {
+    "workflows": "SELECT * FROM workflows ORDER BY id",
+    "workflow_runs": "SELECT * FROM workflow_runs ORDER BY id",
+    "task_runs": "SELECT * FROM task_runs ORDER BY run_id, task_id",
+    "attempts": "SELECT * FROM attempts ORDER BY run_id, task_id, attempt",
+    "node_outputs": "SELECT * FROM node_outputs ORDER BY run_id, task_id",
+}
+RUNS = "SELECT count(*) FROM workflow_runs"
+ORPHAN_RUNS = "SELECT id FROM workflow_runs WHERE position = 0 ORDER BY id"
+ORPHAN_TASKS = """SELECT run_id, task_id, r.id IS NULL FROM task_runs AS t LEFT JOIN workflow_runs AS r ON r.id = run_id
+    WHERE r.id IS NULL OR t.position = 0 ORDER BY run_id, task_id"""
+ORPHAN_ATTEMPTS = """SELECT a.run_id, a.task_id, a.attempt FROM attempts AS a LEFT JOIN task_runs AS t
+    ON t.run_id = a.run_id AND t.task_id = a.task_id WHERE t.task_id IS NULL OR a.started_at IS NULL
+    ORDER BY a.run_id, a.task_id, a.attempt"""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -33,7 +57,7 @@ class Finding(msgspec.Struct, frozen=True):
     code: str
     where: str
     message: str
-    action: str = ""
+    action: str
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -56,97 +80,147 @@ class Audit:
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
-        self._heads: dict[str, tuple[int, str]] = {}
         self._blobs: dict[str, str] = {}
-        self.fold = Fold()
+        self._unlinked: dict[str, list[Finding]] = {}
+        self._others: list[Finding] = []
+        self.heads: dict[str, tuple[int, str]] = {}
+        """Each stream's version and last hash."""
+        self.purged: dict[str, int] = {}
+        """Streams that have been purged, and where that is recorded."""
+        self.views = _empty_views()
+        """The views that the events make."""
         self.events = 0
-        self.findings: list[Finding] = []
 
     @property
-    def heads(self) -> dict[str, tuple[int, str]]:
-        """Each stream's version and last hash."""
-        return self._heads
+    def broken(self) -> bool:
+        """Whether a stream is not as it was written."""
+        return bool(self._unlinked)
 
-    def take(self, event: RecordedEvent, *, project_it: bool) -> None:
-        """Check one event, and fold it into the views unless told that they have not come so far."""
+    def close(self) -> None:
+        """Release the views. Repeated calls do nothing."""
+        self.views.close()
+
+    def take(self, event: RecordedEvent, *, project_it: bool = True) -> None:
+        """Check one event, and fold it into the views unless told not to."""
         self.events += 1
         self._check_chain(event)
         try:
             decoded = self._codec.decode(event)
         except EventStoreError as error:
-            self._found("error", "undecodable", event, str(error), error.hint or RESTORE)
+            if isinstance(error, UnsupportedSchema):
+                finding = Finding("warning", "newer-schema", _where(event), str(error), error.hint)
+            else:
+                finding = Finding("error", "undecodable", _where(event), str(error), RESTORE)
+            self._others.append(finding)
             return
         if isinstance(decoded, Purged):
-            self._heads.pop(decoded.stream, None)
+            self._take_purge(decoded, event)
         for digest in _blob_digests(decoded):
             self._blobs.setdefault(digest, _where(event))
         if project_it:
-            for patch in project(decoded, event):
-                self.fold.apply(patch)
+            tables.apply(self.views, project(decoded, event))
 
     def _check_chain(self, event: RecordedEvent) -> None:
-        version, hash = self._heads.get(event.stream, (0, GENESIS))
+        version, hash = self.heads.get(event.stream, (0, GENESIS))
+        finding = None
         if event.version != version + 1:
             message = f"version {event.version} follows version {version}"
-            self._found("error", "version-gap", event, message, RESTORE)
+            finding = Finding("error", "version-gap", _where(event), message, RESTORE)
         elif event_hash(hash, event.stream, event.version, event) != event.hash:
-            self._found("error", "hash-mismatch", event, "the event was changed after it was written", RESTORE)
-        self._heads[event.stream] = (event.version, event.hash)
+            message = "the event, or the one before it, was changed after it was written"
+            finding = Finding("error", "hash-mismatch", _where(event), message, RESTORE)
+        if finding is not None:
+            self._unlinked.setdefault(event.stream, []).append(finding)
+        self.heads[event.stream] = (event.version, event.hash)
 
-    def _found(self, severity: Severity, code: str, event: RecordedEvent, message: str, action: str) -> None:
-        self.findings.append(Finding(severity, code, _where(event), message, action))
+    def _take_purge(self, purged: Purged, event: RecordedEvent) -> None:
+        """A purge explains what is missing of its stream; if it was interrupted, there are still parts of it."""
+        self.purged[purged.stream] = event.position
+        self._unlinked.pop(purged.stream, None)
+        if self.heads.pop(purged.stream, None):
+            message = f"events of stream {purged.stream!r} are still in the segments"
+            action = "The next opening takes them out."
+            self._others.append(Finding("info", "purge-unfinished", _where(event), message, action))
 
     def orphans(self) -> Iterator[Finding]:
         """Rows whose parent was never made; only imports, partial restores and foreign writers leave such."""
-        action = "Look at the run's events; a restore or an import was not complete."
-        runs = self.fold.tables[Run.TABLE]
-        tasks = self.fold.tables[TaskRun.TABLE]
-        for (run_id,), columns in runs.items():
-            if not columns["position"]:
-                yield Finding("error", "orphan-run", f"run {run_id!r}", "it was never created", action)
-        for key, columns in tasks.items():
-            if key[:1] not in runs:
-                yield Finding("error", "orphan-task", _task(key), "its run does not exist", action)
-            elif not columns["position"]:
-                yield Finding("error", "orphan-task", _task(key), "it was never scheduled", action)
-        for key, columns in self.fold.tables[Attempt.TABLE].items():
-            if key[:2] not in tasks or columns["started_at"] is None:
-                yield Finding(
-                    "error", "orphan-attempt", f"attempt {key[2]} of {_task(key)}", "it never started", action
-                )
+        action = "Look at the run's events: a restore or an import was not complete."
+        for (run_id,) in self.views.execute(ORPHAN_RUNS):
+            yield Finding("error", "orphan-run", f"run {run_id!r}", "it was never created", action)
+        for run_id, task_id, alone in self.views.execute(ORPHAN_TASKS):
+            message = "its run does not exist" if alone else "it was never scheduled"
+            yield Finding("error", "orphan-task", f"task {task_id!r} of run {run_id!r}", message, action)
+        for run_id, task_id, number in self.views.execute(ORPHAN_ATTEMPTS):
+            where = f"attempt {number} of task {task_id!r} of run {run_id!r}"
+            yield Finding("error", "orphan-attempt", where, "it never started", action)
 
-    def check_blobs(self, blobs: Blobs) -> Iterator[Finding]:
+    def check_blobs(self, blobs: Blobs, progress: Callable[[int], None] = lambda _: None) -> Iterator[Finding]:
         """Blobs that events refer to and that are gone or changed, and blobs nothing refers to."""
-        action = "Restore the _blobs folder from a backup, or run the task again."
         for digest, where in self._blobs.items():
             try:
-                blobs.get(digest)
-            except BlobMissing:
-                yield Finding("error", "blob-missing", f"blob {digest}", f"needed by {where}", action)
-            except BlobCorrupt:
-                yield Finding("error", "blob-corrupt", f"blob {digest}", f"needed by {where}", action)
+                progress(len(blobs.get(digest)))
+            except EventStoreError as error:
+                codes = {BlobMissing: "blob-missing", BlobCorrupt: "blob-corrupt"}
+                message = f"{error}; needed by {where}"
+                code = codes.get(type(error), "blob-unreadable")
+                yield Finding("error", code, f"blob {digest!r}", message, error.hint or RESTORE)
         for digest in blobs.digests():
             if digest not in self._blobs:
                 message = "nothing refers to it; a writer was stopped between value and event, or a run was purged"
-                yield Finding("info", "blob-unreferenced", f"blob {digest}", message, "It does no harm.")
+                yield Finding("info", "blob-unreferenced", f"blob {digest!r}", message, "It does no harm.")
 
-    def check_table(self, table: str, contents: dict[Key, Columns]) -> Iterator[Finding]:
-        """Rows of a table that are not what the events say."""
-        expected = self.fold.tables[table]
-        for key in sorted(expected.keys() | contents.keys(), key=repr):
-            if expected.get(key) != contents.get(key):
-                kept = "is missing" if key not in contents else "should not be there"
-                if key in contents and key in expected:
-                    names = [name for name, value in expected[key].items() if contents[key][name] != value]
-                    kept = f"differs in {', '.join(names)}"
-                yield Finding("warning", "view-drift", f"{table} {key!r}", f"the row {kept}", REBUILD)
+    def check_table(self, table: str, contents: Mapping[Key, Columns]) -> Iterator[Finding]:
+        """Rows of a table, whose contents are these, that are not what the events say."""
+        return (finding for _, finding in self.check_rows(table, sorted(contents.items())))
+
+    def check_rows(self, table: str, rows: Iterable[tuple[Key, Columns]]) -> Iterator[tuple[Key, Finding]]:
+        """Like `check_table`, with the rows in the order of their keys, and the key with each finding."""
+        expected = ((key, True, columns) for key, columns in sorted_rows(self.views, table))
+        found = ((key, False, columns) for key, columns in rows)
+        for key, sides in groupby(merge(expected, found, key=_key_of), key=_key_of):
+            columns = {is_expected: columns for _, is_expected, columns in sides}
+            if columns.get(True) != columns.get(False):
+                what = _difference(columns.get(True), columns.get(False))
+                yield key, Finding("warning", "view-drift", f"{table} {key!r}", f"the row {what}", REBUILD)
 
     def report(self, more: Iterator[Finding]) -> Report:
-        """All findings, those of further checks included, the worst first."""
-        findings = [*more, *self.findings, *self.orphans()]
+        """All findings, those of further checks included, the worst first. The audit is over then."""
+        findings = list(more)
+        for unlinked in self._unlinked.values():
+            findings += unlinked
+        findings += [*self._others, *self.orphans()]
         findings.sort(key=lambda finding: ("error", "warning", "info").index(finding.severity))
-        runs = len(self.fold.tables[Run.TABLE])
-        return Report(self.events, len(self._heads), runs, len(self._blobs), tuple(findings))
+        (runs,) = self.views.execute(RUNS).fetchone()
+        self.close()
+        return Report(self.events, len(self.heads), runs, len(self._blobs), tuple(findings))
+
+
+def sorted_rows(connection: sqlite3.Connection, table: str) -> Iterator[tuple[Key, Columns]]:
+    """A table's rows in the order of their keys, each as its key and its other columns."""
+    width = len(BY_TABLE[table].KEY)
+    cursor = connection.execute(ROWS[table])
+    names = [column[0] for column in cursor.description[width:]]
+    return ((row[:width], dict(zip(names, row[width:], strict=True))) for row in cursor)
+
+
+def _empty_views() -> sqlite3.Connection:
+    connection = sqlite3.connect("", isolation_level=None)  # a file without a name, once it outgrows the cache
+    connection.execute("PRAGMA journal_mode = OFF")
+    connection.executescript(package_files("projections").joinpath("views.sql").read_text())
+    connection.execute("BEGIN")
+    return connection
+
+
+def _key_of(row: tuple[Key, bool, Columns]) -> Any:
+    return row[0]
+
+
+def _difference(expected: Columns | None, found: Columns | None) -> str:
+    if found is None:
+        return "is missing"
+    if expected is None:
+        return "should not be there"
+    return f"differs in {', '.join(name for name, value in expected.items() if found.get(name) != value)}"
 
 
 def _blob_digests(part: object) -> Iterator[str]:
@@ -163,7 +237,3 @@ def _blob_digests(part: object) -> Iterator[str]:
 
 def _where(event: RecordedEvent) -> str:
     return f"position {event.position}, version {event.version} of stream {event.stream!r}"
-
-
-def _task(key: Key) -> str:
-    return f"task {key[1]!r} of run {key[0]!r}"

@@ -75,6 +75,7 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
+_Name = Annotated[str, msgspec.Meta(max_length=1_000)]
 _Cores = Annotated[float, msgspec.Meta(ge=1, le=2**31)]
 _Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | float
 
@@ -104,13 +105,13 @@ class _Measures(msgspec.Struct, frozen=True, rename="camel"):
 class _Entry(_Measures, frozen=True, rename="camel"):
     """A task where it is specified, where it is executed or, in 1.4, both."""
 
-    id: str = ""
-    name: str = ""
+    id: _Name = ""
+    name: _Name = ""
     parents: tuple[str, ...] = ()
     children: tuple[str, ...] = ()
     runtime_in_seconds: float | None = None
-    machine: str | None = None
-    machines: tuple[str, ...] = ()
+    machine: _Name | None = None
+    machines: tuple[_Name, ...] = ()
     core_count: _Cores | None = None
     cores: _Cores | None = None  # 1.4, and some tools that write 1.5
     energy: _Number | None = None  # 1.4

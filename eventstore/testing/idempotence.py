@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from eventstore.errors import CheckpointConflict, DuplicateEventId, WrongExpectedVersion
-from eventstore.log import ANY, EXISTS, Append, Checkpoint, Expect, Log
+from eventstore.log import ANY, EXISTS, Append, Appended, Checkpoint, Expect, Log
 from eventstore.testing.opening import Opening, event, events, in_threads, unchanged, write
 
 
@@ -141,14 +141,16 @@ class Idempotence(Opening):
             log.append([], checkpoint=Checkpoint("views", 1, None))
 
     def test_a_commit_repeated_by_several_threads_at_once_is_written_once(self, log: Log) -> None:
-        for stream in ("a", "b", "c"):
-            self.is_written_once(log, [Append(stream, events(2), 0), Append("shared", events(1))])
+        """One more keeps the log busy meanwhile, so that the others' requests are there at the same moment."""
+        commits = [[Append(f"s-{number}", events(2), 0), Append("shared", events(1))] for number in range(20)]
 
-    def is_written_once(self, log: Log, commit: list[Append]) -> None:
-        """Have eight threads append the commit, and check that it is there once."""
-        before = log.head()
+        def repeat(number: int) -> list[Appended]:
+            return [log.append(commit) if number else write(log, "busy") for commit in commits]
 
-        results = in_threads(lambda _: log.append(commit))
+        _, *results = in_threads(repeat)
 
-        assert sorted(result.repeated for result in results) == [False] + 7 * [True]
-        assert all(list(result.events) == list(log.read_all(after=before)) for result in results)
+        for of_one_commit in zip(*results, strict=True):
+            assert sorted(result.repeated for result in of_one_commit) == [False] + 6 * [True]
+            assert all(result.events == of_one_commit[0].events for result in of_one_commit)
+        assert log.version("shared") == len(commits)
+        assert [log.version(f"s-{number}") for number in range(20)] == 20 * [2]

@@ -6,20 +6,26 @@ stdout is for data only. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 con
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Any
 
 import click
 
+from projections.cli.contents import events, outputs
 from projections.cli.demo import demo
 from projections.cli.importing import import_
-from projections.cli.runs import events, outputs, resume_plan, runs, show
+from projections.cli.output import examples, safe
+from projections.cli.runs import resume_plan, runs, show
 from projections.cli.upkeep import rebuild, verify
 
 
 class _App(click.Group):
     def invoke(self, context: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # not every terminal has every character
         try:
             return super().invoke(context)
         except BrokenPipeError:
@@ -27,36 +33,45 @@ class _App(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             context.exit(0)
         except Exception as error:
+            from eventstore.disk import unavailable
             from eventstore.errors import EventStoreError
 
-            if context.params["debug"] or not isinstance(error, EventStoreError):
+            if context.params["debug"] or not isinstance(error, EventStoreError | OSError):
                 raise
-            click.echo(f"error: {error}", err=True)
+            if not isinstance(error, EventStoreError):
+                error = unavailable(error, f"cannot use {error.filename or 'a file'}")
+            click.echo(f"error: {safe(error)}", err=True)
             if error.hint:
-                click.echo(f"hint: {error.hint}", err=True)
+                click.echo(f"hint: {safe(error.hint)}", err=True)
             context.exit(_exit_code(error))
 
 
 def _exit_code(error: Exception) -> int:
     from eventstore.errors import BlobCorrupt, BlobMissing, Conflict, InvalidInput, LogCorrupt, NotFound, Unavailable
 
-    codes: list[tuple[type[Exception] | tuple[type[Exception], ...], int]] = [
-        ((LogCorrupt, BlobCorrupt, BlobMissing), 5),
-        (InvalidInput, 2),
-        (NotFound, 3),
-        (Conflict, 4),
-        (Unavailable, 6),
-    ]
-    return next((code for kinds, code in codes if isinstance(error, kinds)), 1)
+    codes: dict[type[Exception], int] = {
+        InvalidInput: 2,
+        NotFound: 3,
+        Conflict: 4,
+        LogCorrupt: 5,
+        BlobCorrupt: 5,
+        BlobMissing: 5,
+        Unavailable: 6,
+    }
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), 1)
 
 
-@click.group(cls=_App, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_App,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=examples("demo --store demo-store", "runs --store demo-store"),
+)
 @click.version_option(package_name="flowledger", prog_name="eventstore")
 @click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
 def main(debug: bool) -> None:
     """Look into a store of workflow runs, check it, and bring runs into it.
 
-    The store is a folder, given with --store or in EVENTSTORE_URL. New here? Try: eventstore demo
+    The store is a folder, given with --store or in EVENTSTORE_URL.
     """
 
 

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import click
 
+from projections.cli.output import examples
 
-@click.command()
-@click.option(
-    "--store", "-s", "folder", type=click.Path(path_type=Path), help="Where to keep it. Default: a new folder."
-)
+
+@click.command(epilog=examples("demo", "demo --store demo-store"))
+@click.option("--store", "-s", "folder", type=click.Path(path_type=Path), help="A folder for it.  [default: a new one]")
 def demo(folder: Path | None) -> None:
-    """Watch a real workflow get killed and resume from its completed node outputs.
+    """Watch a real workflow get killed, and resume.
 
-    It analyses the Python standard library. Takes a few seconds and leaves a store to look into.
+    It analyses the Python standard library, and goes on from its completed node outputs. Takes a few seconds, and
+    leaves a store to look into.
     """
     import tempfile
 

@@ -2,64 +2,65 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 import click
 
-from projections.cli.output import Format, existing, format_option, print_json, print_rows, print_table, store_option
+from projections.cli.output import (
+    Format,
+    examples,
+    existing,
+    format_option,
+    print_json,
+    print_rows,
+    progress,
+    safe,
+    store_option,
+)
 
 
-@click.command()
+@click.command(epilog=examples("verify --store my-store"))
 @store_option
 @format_option
 def verify(address: str, format: Format) -> None:
-    """Check everything a store holds: log, hashes, views, files, blobs. Writes nothing.
+    """Check everything a store holds, and change nothing.
 
-    Exits with 5 if anything is wrong.
+    Exits with 5 if anything is wrong. Others may go on using the store meanwhile.
     """
-    from eventstore.codec import Codec
-    from eventstore.errors import Unavailable
-    from projections.store import parse_address
-    from projections.verify_files import verify_files
+    import msgspec
 
-    _, path = parse_address(address)
-    if not (path / "_log").is_dir():
-        raise Unavailable(f"there is no store in {path}", "Give the folder of a store with --store.")
-    report = verify_files(path, Codec())
+    from eventstore.codec import Codec
+    from eventstore.errors import InvalidInput
+    from projections.store import parse_address
+    from projections.verify_files import bytes_to_verify, verify_files
+
+    scheme, path = parse_address(address)
+    if scheme == "memory":
+        raise InvalidInput("a store in memory ends with its process", "Give the folder of a store.")
+    with progress(bytes_to_verify(path), "verifying") as advance:
+        report = verify_files(path, Codec(), advance)
     if format == "json":
-        print_json(report)
+        print_json({"clean": report.clean, **msgspec.structs.asdict(report)})
     elif format == "jsonl":
-        print_rows(report.findings, format, (), lambda _: ())
+        print_rows(report.findings, format)
     else:
-        if report.findings:
-            lines = [(f.severity, f.code, f.where, f.message, f.action) for f in report.findings]
-            print_table(("SEVERITY", "CODE", "WHERE", "WHAT", "WHAT TO DO"), lines)
-            click.echo()
-        verdict = "clean" if report.clean else "NOT clean"
+        for finding in report.findings:
+            click.echo(f"{finding.severity} {finding.code}: {safe(finding.where)}: {safe(finding.message)}")
+            click.echo(f"    {safe(finding.action)}")
         counts = f"{report.events:,} events, {report.streams:,} streams, {report.runs:,} runs, {report.blobs:,} blobs"
-        click.echo(f"{verdict}: {counts}")
+        click.echo(f"{'clean' if report.clean else 'NOT clean'}: {counts}")
     if not report.clean:
         raise click.exceptions.Exit(5)
 
 
-@click.command()
+@click.command(epilog=examples("rebuild --store my-store"))
 @store_option
-def rebuild(address: str) -> None:
-    """Make the views, and the folders of all runs, again from the log."""
+@format_option
+def rebuild(address: str, format: Format) -> None:
+    """Make all views, run folders included, again from the log."""
     with existing(address) as store:
         head = store.log.head()
-        with _progress(head, "rebuilding") as advance:
+        with progress(head, "rebuilding") as advance:
             store.rebuild(advance)
-        click.echo(f"rebuilt from {head:,} events", err=True)
-
-
-@contextmanager
-def _progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr, if that is a terminal and there is enough to do."""
-    if total < 20_000 or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    with click.progressbar(length=total, label=what, file=sys.stderr) as bar:
-        yield bar.update
+    if format == "text":
+        click.echo(f"rebuilt from {head:,} events")
+    else:
+        print_json({"position": head})

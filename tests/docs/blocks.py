@@ -30,7 +30,7 @@ def blocks_of(document: str) -> list[Block]:
 
 
 def run_transcript(block: Block, folder: Path) -> None:
-    """Run every line after a `$ `, and hold what it prints against the lines below it, where `...` stands for anything."""
+    """Run every line after a `$ `, and hold what it prints against the lines below; `...` stands for anything."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command, _, expected = part.partition("\n")

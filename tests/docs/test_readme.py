@@ -15,7 +15,8 @@ def test_every_block_runs_in_order_and_prints_what_the_readme_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    ran, printed = [], ""
+    ran: list[str] = []
+    printed = ""
     for block in blocks_of("README.md"):
         if block.language == "python":
             # A module's blocks share their names, as the reader's session does.

@@ -1,0 +1,103 @@
+"""A value that would not come back as it is, is refused before anything is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventstore.errors import Conflict, InvalidValue, TooLarge
+from eventstore.payload import Values
+from projections import Store
+from tests.stores import completed, open_again, run_of
+
+BAD: dict[str, tuple[Any, str]] = {
+    "NaN": ([1, math.nan], "$[1]"),
+    "infinity": ({"x": {"y": math.inf}}, "$.x.y"),
+    "integer beyond 64 bits": ([[2**64]], "$[0][0]"),
+    "lone surrogate": ({"text": "\udc80"}, "$.text"),
+    "object": ({"when": object()}, "$.when"),
+    "set": ({1, 2}, "$"),
+    "bytes": (b"abc", "$"),
+    "keys that collide": ({1: "a", "1": "b"}, "$"),
+}
+COMMANDS: dict[str, Callable[[Store, Any], object]] = {
+    "input of a run": lambda store, value: store.create_run("flow", run_id="new", input=value),
+    "metadata of a run": lambda store, value: store.create_run("flow", run_id="new", metadata={"m": value}),
+    "input of a task": lambda store, value: store.schedule_task("run", "new", input=value),
+    "metadata of a task": lambda store, value: store.schedule_task("run", "new", metadata={"m": value}),
+    "output of a task": lambda store, value: store.complete_task("run", "a", value),
+    "output of a run": lambda store, value: store.complete_run("run", value),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
+@pytest.mark.parametrize(("value", "path"), BAD.values(), ids=BAD.keys())
+def test_a_value_that_cannot_be_kept_is_refused_by_its_path(
+    store: Store, command: Callable[[Store, Any], object], value: Any, path: str
+) -> None:
+    run_of(store, "a")
+    store.start_task("run", "a")
+    head = store.log.head()
+    with pytest.raises(InvalidValue) as caught:
+        command(store, value)
+    assert caught.value.path.replace("$.m", "$", 1) == path
+    assert store.log.head() == head
+
+
+WRONG_TYPES: dict[str, Callable[[Any], object]] = {
+    "message": lambda store: store.create_run("flow", user_message=None),
+    "workflow version": lambda store: store.create_run("flow", workflow_version=2**63),
+    "worker": lambda store: store.start_task("run", "a", worker=7),
+    "usage": lambda store: store.fail_task("run", "b", "no", usage={"tokens": "many"}),
+    "usage that is no number": lambda store: store.fail_task("run", "b", "no", usage={"cost": math.nan}),
+    "time without a zone": lambda store: store.wait_run("run", "later", until=datetime(2026, 1, 1)),
+}
+
+
+@pytest.mark.parametrize("command", WRONG_TYPES.values(), ids=WRONG_TYPES.keys())
+def test_what_no_reader_could_read_is_refused(store: Store, command: Callable[[Any], object]) -> None:
+    run_of(store, "a", "b")
+    store.start_task("run", "b")
+    head = store.log.head()
+    with pytest.raises(InvalidValue):
+        command(store)
+    assert store.log.head() == head
+    assert store.get_run("run") is not None
+
+
+def test_an_output_that_is_too_large_is_refused_and_the_run_can_still_be_failed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_of(store, "a")
+    store.start_task("run", "a")
+    monkeypatch.setattr(store, "_values", Values(store.values.blobs, max_bytes=1_000))
+    head = store.log.head()
+    with pytest.raises(TooLarge) as caught:
+        store.complete_task("run", "a", "x" * 1_000)
+    assert "1,002 bytes" in str(caught.value)
+    assert store.log.head() == head
+    store.fail_task("run", "a", caught.value)
+    assert store.fail_run("run", caught.value).status == "failed"
+
+
+def test_a_refused_completion_leaves_the_attempt_running(store: Store) -> None:
+    run_of(store, "a")
+    attempt = store.start_task("run", "a").attempt
+    with pytest.raises(InvalidValue):
+        store.complete_task("run", "a", math.nan, attempt=attempt)
+    assert store.complete_task("run", "a", None, attempt=attempt).status == "completed"
+
+
+def test_a_blob_that_nothing_came_to_refer_to_does_no_harm(folder: Path) -> None:
+    with open_again(folder, threshold=10) as store:
+        run_of(store, "a")
+        completed(store, "run", "a", 1)
+        with pytest.raises(Conflict, match="another output"):
+            store.complete_task("run", "a", "x" * 100)
+        assert [finding.code for finding in store.verify().findings] == ["blob-unreferenced"]
+        assert store.get_result("run", "a") == 1

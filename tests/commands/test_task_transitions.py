@@ -1,0 +1,189 @@
+"""What can be done with a task run in each status, and while its run is in each status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from eventstore.errors import Conflict, InvalidTransition, NotFound
+from projections import Store
+from projections.transitions import TASK_STEPS
+from tests.stores import run_of
+
+Command = Callable[[Store], object]
+
+
+def fail(store: Store) -> None:
+    store.start_task("run", "a", worker="w")
+    store.fail_task("run", "a", "broken")
+
+
+def complete(store: Store) -> None:
+    store.start_task("run", "a", worker="w")
+    store.complete_task("run", "a", "done")
+
+
+def retry(store: Store) -> None:
+    fail(store)
+    store.retry_task("run", "a", delay=60)
+
+
+REACH: dict[str, Command] = {
+    "pending": lambda store: None,
+    "running": lambda store: store.start_task("run", "a", worker="w"),
+    "waiting": retry,
+    "failed": fail,
+    "completed": complete,
+    "skipped": lambda store: store.skip_task("run", "a"),
+    "cancelled": lambda store: store.cancel_task("run", "a"),
+}
+COMMANDS: dict[str, Command] = {
+    "start": lambda store: store.start_task("run", "a"),
+    "complete": lambda store: store.complete_task("run", "a", "other"),
+    "fail": lambda store: store.fail_task("run", "a", "other"),
+    "retry": lambda store: store.retry_task("run", "a"),
+    "skip": lambda store: store.skip_task("run", "a"),
+    "cancel": lambda store: store.cancel_task("run", "a"),
+    "invalidate": lambda store: store.invalidate_task("run", "a"),
+    "reuse": lambda store: store.reuse_task("run", "a"),
+}
+BECOMES = {
+    ("pending", "start"): "running",
+    ("pending", "skip"): "skipped",
+    ("pending", "cancel"): "cancelled",
+    ("pending", "invalidate"): "pending",
+    ("running", "complete"): "completed",
+    ("running", "fail"): "failed",
+    ("running", "cancel"): "cancelled",
+    ("waiting", "start"): "running",
+    ("waiting", "skip"): "skipped",
+    ("waiting", "cancel"): "cancelled",
+    ("failed", "retry"): "waiting",
+    ("failed", "skip"): "skipped",
+    ("failed", "cancel"): "cancelled",
+    ("completed", "invalidate"): "pending",
+    ("completed", "reuse"): "completed",
+    ("skipped", "skip"): "skipped",
+    ("skipped", "invalidate"): "pending",
+    ("cancelled", "cancel"): "cancelled",
+    ("cancelled", "invalidate"): "pending",
+}
+OTHER_CONTENT = {("completed", "complete")}
+PAIRS = [(status, command) for status in REACH for command in COMMANDS]
+
+
+@pytest.mark.parametrize(("status", "command"), [pair for pair in PAIRS if pair in BECOMES])
+def test_an_allowed_command_takes_the_task_where_it_should(store: Store, status: str, command: str) -> None:
+    run_of(store, "a")
+    REACH[status](store)
+    COMMANDS[command](store)
+    task = store.get_task_run("run", "a")
+    assert task is not None
+    assert task.status == BECOMES[status, command]
+    assert (store.get_output("run", "a") is not None) == (task.status == "completed")
+
+
+@pytest.mark.parametrize(("status", "command"), [p for p in PAIRS if p not in BECOMES and p not in OTHER_CONTENT])
+def test_a_forbidden_command_says_what_is_allowed_and_changes_nothing(store: Store, status: str, command: str) -> None:
+    run_of(store, "a")
+    REACH[status](store)
+    before = store.log.head(), store.get_task_run("run", "a"), store.list_attempts("run")
+    with pytest.raises(InvalidTransition) as caught:
+        COMMANDS[command](store)
+    assert caught.value.current == status
+    assert caught.value.wanted
+    assert caught.value.allowed == tuple(sorted(TASK_STEPS[status]))
+    assert (store.log.head(), store.get_task_run("run", "a"), store.list_attempts("run")) == before
+
+
+def test_a_completion_with_another_output_is_a_conflict(store: Store) -> None:
+    run_of(store, "a")
+    complete(store)
+    before = store.log.head()
+    with pytest.raises(Conflict, match="with another output"):
+        store.complete_task("run", "a", "other")
+    assert (store.log.head(), store.get_result("run", "a")) == (before, "done")
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
+def test_a_command_on_a_task_there_is_not_is_refused(store: Store, command: Command) -> None:
+    run_of(store)
+    with pytest.raises(NotFound, match="task of run 'run' 'a'"):
+        command(store)
+    assert store.log.head() == 2
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
+def test_a_command_on_a_task_of_a_run_there_is_not_is_refused(store: Store, command: Command) -> None:
+    with pytest.raises(NotFound, match="no run 'run'"):
+        command(store)
+    assert store.log.head() == 0
+
+
+END: dict[str, Command] = {
+    "completed": lambda store: store.complete_run("run"),
+    "failed": lambda store: store.fail_run("run", "broken"),
+    "cancelled": lambda store: store.cancel_run("run"),
+}
+CHANGES: dict[str, Command] = {"schedule": lambda store: store.schedule_task("run", "new"), **COMMANDS}
+
+
+@pytest.mark.parametrize("end", END)
+@pytest.mark.parametrize("command", CHANGES)
+@pytest.mark.parametrize("status", ["pending", "failed", "completed"])
+def test_nothing_changes_in_a_run_that_has_ended(store: Store, end: str, command: str, status: str) -> None:
+    run_of(store, "a")
+    REACH[status](store)
+    END[end](store)
+    before = store.log.head(), store.list_task_runs("run")
+    with suppress(Conflict):  # some would change nothing anyway
+        CHANGES[command](store)
+    assert (store.log.head(), store.list_task_runs("run")) == before
+
+
+@pytest.mark.parametrize("status", ["pending", "waiting"])
+def test_a_task_starts_only_while_its_run_is_running(store: Store, status: str) -> None:
+    store.create_run("flow", run_id="run")
+    store.schedule_task("run", "a")
+    if status == "waiting":
+        store.start_run("run")
+        store.wait_run("run", "approval")
+    before = store.log.head()
+    with pytest.raises(InvalidTransition) as caught:
+        store.start_task("run", "a")
+    assert (caught.value.current, store.log.head()) == (status, before)
+
+
+def test_what_is_under_way_can_end_while_the_run_waits(store: Store) -> None:
+    run_of(store, "a")
+    store.start_task("run", "a")
+    store.wait_run("run", "approval")
+    assert store.complete_task("run", "a", 1).status == "completed"
+
+
+def test_every_status_is_reached_and_the_table_names_no_other() -> None:
+    assert set(REACH) == set(TASK_STEPS) == set().union(*TASK_STEPS.values())
+
+
+def test_a_completed_task_may_start_again_once_its_input_has_changed(store: Store) -> None:
+    run_of(store, "a")
+    store.schedule_task("run", "b", depends_on=["a"])
+    complete(store)
+    store.start_task("run", "b")
+    store.complete_task("run", "b", "made from done")
+    with pytest.raises(InvalidTransition):
+        store.start_task("run", "b")
+    store.invalidate_task("run", "a")
+    store.start_task("run", "a")
+    store.complete_task("run", "a", "changed")
+    assert store.start_task("run", "b").attempt == 2
+    assert store.get_output("run", "b") is None
+
+
+def test_a_task_that_is_running_is_invalidated_only_after_it_has_ended(store: Store) -> None:
+    run_of(store, "a")
+    store.start_task("run", "a")
+    with pytest.raises(InvalidTransition, match="running and cannot become invalidated"):
+        store.invalidate_task("run", "a")

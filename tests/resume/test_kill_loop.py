@@ -1,0 +1,112 @@
+"""A real engine in a real process is killed over and over: the next one goes on, and repeats nothing that was done."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventstore.codec import Codec
+from projections.verify_files import verify_files
+from tests.crash.children import Children
+from tests.resume.dags import Dag, begin, drive, outputs_of
+from tests.stores import files_due, files_in, folded, open_again, tables_of
+
+TASKS = 12
+MOST_STEPS = 9
+"""An engine is killed after it has told of this many steps, or fewer."""
+
+
+@pytest.fixture
+def children() -> Iterator[Children]:
+    with Children() as started:
+        yield started
+
+
+def result_of(task_id: str, inputs: dict[str, Any]) -> object:
+    """Something that depends on every input; large for some tasks, so that it goes to a blob."""
+    digest = hashlib.sha256(repr((task_id, sorted(inputs.items()))).encode()).hexdigest()
+    return [digest, "x" * (70_000 if digest < "4" else 10)]
+
+
+def live(test: Connection, folder: Path, name: str) -> str:
+    """Claim the run, by force if the engine before has left a lease, and drive it. Every task has an effect outside."""
+
+    def work(task_id: str, inputs: dict[str, Any]) -> object:
+        with open(folder.with_name("effects"), "ab", buffering=0) as effects:
+            effects.write(f"{task_id}\n".encode())
+        return result_of(task_id, inputs)
+
+    with open_again(folder) as store:
+        drive(store, store.resume("run", worker=name, lease=3600, force=True), work, lambda *step: test.send(step))
+    return "done"
+
+
+def effects_in(folder: Path) -> Counter[str]:
+    try:
+        return Counter(folder.with_name("effects").read_text().split())
+    except FileNotFoundError:
+        return Counter()
+
+
+def random_dag(choices: random.Random) -> Dag:
+    return {
+        f"t{number}": tuple(f"t{n}" for n in sorted(choices.sample(range(number), min(number, choices.randint(0, 3)))))
+        for number in range(TASKS)
+    }
+
+
+@pytest.mark.parametrize("workflow", range(4))
+def test_an_engine_that_is_killed_anywhere_is_replaced_without_loss_or_repetition(
+    folder: Path, children: Children, workflow: int, record_property: Callable[[str, object], None]
+) -> None:
+    seed = int(os.environ.get("EVENTSTORE_CRASH_SEED") or random.randrange(2**32))
+    choices = random.Random(seed)
+    dag = random_dag(choices)
+    with open_again(folder) as store:
+        begin(store, dag)
+    acknowledged: set[str] = set()
+    completed: dict[str, object] = {}
+    engines = kills = 0
+    status = "running"
+    while status == "running":
+        before = effects_in(folder)
+        engines += 1
+        engine = children.start(live, folder, f"engine {engines}")
+        last = choices.randrange(MOST_STEPS)
+        if last == 0:
+            engine.kill()
+        for number, message in enumerate(engine.rest(), 1):
+            if message[0] == "completed":
+                acknowledged.add(message[1])
+            if number == last:
+                engine.kill()
+        kills += engine.end() != 0
+        effects = effects_in(folder)
+        assert {task_id: effects[task_id] for task_id in completed} == {
+            task_id: before[task_id] for task_id in completed
+        }
+        with open_again(folder) as store:
+            completed = store.get_completed_node_outputs("run")
+            assert acknowledged <= completed.keys()
+            assert tables_of(store) == folded(store)
+            assert files_in(folder) == files_due(store, folder)
+            (run,) = store.list_runs()
+            attempts = Counter(attempt.status for attempt in store.list_attempts("run"))
+            result = store.load(run.output) if run.output else None
+            status = run.status
+    assert (status, result) == ("completed", outputs_of(dag, result_of))
+    assert attempts.keys() <= {"completed", "interrupted"}
+    assert attempts["completed"] == TASKS
+    assert run.epoch <= 1 + engines
+    assert verify_files(folder, Codec()).clean
+    record_property("engines killed", kills)
+    record_property("attempts interrupted", attempts["interrupted"])
+    record_property("seed", seed)

@@ -1,0 +1,135 @@
+"""What the tests of the read side share: stores of every kind, a clock that ticks, views in a form to compare."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from eventstore.disk import Disk
+from projections import Store, open_store, tables
+from projections.fold import Columns, Fold
+from projections.rows import BY_TABLE, Key, Run
+from projections.run_files import LIVE_RUNS, RunFiles
+
+BACKENDS = ("memory", "jsonl")
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+Tables = dict[str, dict[Key, Columns]]
+
+
+class Clock:
+    """Moves on by a second whenever it is looked at, and can be set to any time."""
+
+    def __init__(self, time: datetime = NOON, step: timedelta = timedelta(seconds=1)) -> None:
+        self.time, self.step = time, step
+
+    def __call__(self) -> datetime:
+        self.time += self.step
+        return self.time
+
+
+def address_of(backend: str, folder: Path) -> str:
+    """Where a store of this kind is kept; the folder is its own."""
+    return {"memory": "memory:", "jsonl": f"jsonl:{folder}"}[backend]
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each kind of store in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the store of this test keeps its files, if it has any."""
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The clock of this test's store."""
+    return Clock()
+
+
+@pytest.fixture
+def store(backend: str, folder: Path, clock: Clock) -> Iterator[Store]:
+    """An empty store of each kind."""
+    with open_store(address_of(backend, folder), durability="none", clock=clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def file_store(folder: Path, clock: Clock) -> Iterator[Store]:
+    """An empty store of files, in `folder`."""
+    with open_again(folder, clock) as opened:
+        yield opened
+
+
+def open_again(folder: Path, clock: Clock | None = None, *, threshold: int = 64 * 1024) -> Store:
+    """A store of files, opened for itself: another program would see the same."""
+    return open_store(f"jsonl:{folder}", durability="none", clock=clock or Clock(), threshold=threshold)
+
+
+def tables_of(store: Store) -> Tables:
+    """All tables of the views, as a reader finds them."""
+    with store.views.snapshot() as connection:
+        return {table: tables.contents(connection, table) for table in BY_TABLE}
+
+
+def folded(store: Store) -> Tables:
+    """All tables as they follow from the log."""
+    return Fold.of(store.log.read_all(), store.codec).tables
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """Every file of the run folders, by its path, which may be longer than the system takes in one piece."""
+    found: dict[str, bytes] = {}
+    for path, folders, names, directory in os.fwalk(folder):
+        if path == str(folder):
+            folders[:] = [name for name in folders if not name.startswith("_")]
+            names = [name for name in names if not name.startswith("_")]
+        for name in names:
+            with open(os.open(name, os.O_RDONLY, dir_fd=directory), "rb") as file:
+                found[f"{path}/{name}".removeprefix(f"{folder}/")] = file.read()
+    return found
+
+
+def files_due(store: Store, folder: Path) -> dict[str, bytes]:
+    """Every file that should be in the run folders."""
+    disk = Disk(folder)
+    try:
+        run_files = RunFiles(disk, store.log.read)
+        with store.views.snapshot() as connection:
+            runs = tables.select(connection, Run, LIVE_RUNS)
+            due: dict[str, bytes] = {}
+            for run in runs:
+                due |= run_files.contents(connection, run, store.log.head())
+    finally:
+        disk.release()
+    return due
+
+
+def run_of(store: Store, *task_ids: str, run_id: str = "run") -> str:
+    """A run that has been started, with these tasks, none of which depends on another."""
+    store.create_run("flow", run_id=run_id)
+    store.start_run(run_id, worker="first")
+    for task_id in task_ids:
+        store.schedule_task(run_id, task_id)
+    return run_id
+
+
+def completed(store: Store, run_id: str, task_id: str, output: object = None) -> int:
+    """Have a task start and complete, and say which attempt it was."""
+    attempt = store.start_task(run_id, task_id).attempt
+    store.complete_task(run_id, task_id, output, attempt=attempt)
+    return attempt
+
+
+def examples(share: float) -> settings:
+    """A share of the profile's number of examples, for properties that are slow to check."""
+    return settings(max_examples=max(1, round(settings().max_examples * share)))

@@ -1,0 +1,200 @@
+"""One folder, several stores in several processes and threads: all see the same at once, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from eventstore.errors import Unavailable
+from projections import Store, open_store
+from tests.crash.children import Children
+from tests.stores import Clock, address_of, completed, files_due, files_in, folded, open_again, run_of, tables_of
+
+PATIENCE = 60.0
+"""Seconds after which a thread counts as stuck."""
+
+
+@pytest.fixture
+def children() -> Iterator[Children]:
+    with Children() as started:
+        yield started
+
+
+def test_two_stores_on_one_folder_see_each_others_writes_at_once(file_store: Store, folder: Path) -> None:
+    with open_again(folder) as other:
+        run_of(file_store, "a", "b")
+        for writer, reader, task_id in ((file_store, other, "a"), (other, file_store, "b")):
+            completed(writer, "run", task_id, f"output of {task_id}")
+            assert reader.get_result("run", task_id) == f"output of {task_id}"
+            assert tables_of(reader) == tables_of(writer) == folded(reader)
+        assert files_in(folder) == files_due(other, folder)
+
+
+def test_a_store_sees_its_own_writes_after_another_has_made_the_views_again_from_a_log_without_them(
+    file_store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_of(file_store, "a", "b")
+    with open_again(folder) as other:
+        without = list(other.log.read_all())
+        completed(file_store, "run", "a")
+        monkeypatch.setattr(other.log, "read_all", lambda **_: iter(without))
+        other.rebuild()
+    assert file_store.get_result("run", "a") is None
+    assert tables_of(file_store) == folded(file_store)
+    assert files_in(folder) == files_due(file_store, folder)
+
+
+def answer(test: Connection, folder: Path) -> None:
+    """Complete whatever task it is told, and say what the outputs are then."""
+    with open_again(folder) as store:
+        test.send("ready")
+        while task_id := test.recv():
+            completed(store, "run", task_id, f"output of {task_id}")
+            test.send(store.get_completed_node_outputs("run"))
+
+
+def test_two_processes_on_one_folder_see_each_others_writes_at_once(
+    file_store: Store, folder: Path, children: Children
+) -> None:
+    task_ids = [f"task {number}" for number in range(20)]
+    run_of(file_store, *task_ids)
+    child = children.start(answer, folder)
+    assert child.receive() == "ready"
+    outputs: dict[str, str] = {}
+    for ours, theirs in zip(task_ids[::2], task_ids[1::2], strict=True):
+        completed(file_store, "run", ours, f"output of {ours}")
+        child.send(theirs)
+        outputs |= {ours: f"output of {ours}", theirs: f"output of {theirs}"}
+        assert child.receive() == outputs
+        assert file_store.get_completed_node_outputs("run") == outputs
+    child.send("")
+    assert child.result() is None
+    assert files_in(folder) == files_due(file_store, folder)
+
+
+def open_and_create(test: Connection, folder: Path, name: str) -> int:
+    """Open a store as soon as it is told to, create a run, and say how many there are."""
+    test.send("ready")
+    test.recv()
+    with open_again(folder) as store:
+        store.create_run("flow", run_id=name)
+        return len(store.list_runs())
+
+
+def test_processes_that_open_a_new_folder_together_all_can(folder: Path, children: Children) -> None:
+    for attempt in range(5):
+        place = folder / str(attempt)
+        opening = [children.start(open_and_create, place, f"run {number}") for number in range(4)]
+        for child in opening:
+            assert child.receive() == "ready"
+        for child in opening:
+            child.send("go")
+        assert max(child.result() for child in opening) == 4
+
+
+@contextmanager
+def a_lock_held_by_another(folder: Path, store: Store) -> Iterator[None]:
+    """Another program writes to the views and does not come to an end; the store does not wait long for it."""
+    store.views._connection.execute("PRAGMA busy_timeout = 10")
+    with closing(sqlite3.connect(folder / "_views.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+@contextmanager
+def no_room_for_views(folder: Path, store: Store) -> Iterator[None]:
+    """The database cannot grow."""
+    connection = store.views._connection
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (before,) = connection.execute("PRAGMA max_page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    yield
+    connection.execute(f"PRAGMA max_page_count = {before}")
+
+
+@pytest.mark.parametrize("trouble", [a_lock_held_by_another, no_room_for_views])
+def test_views_that_cannot_be_written_do_not_undo_an_append_and_catch_up_later(
+    file_store: Store,
+    folder: Path,
+    caplog: pytest.LogCaptureFixture,
+    trouble: Callable[[Path, Store], AbstractContextManager[None]],
+) -> None:
+    run_of(file_store, "a")
+    attempt = file_store.start_task("run", "a").attempt
+    output = "x" * 50_000
+    with trouble(folder, file_store):
+        with pytest.raises(Unavailable, match="views"):
+            file_store.complete_task("run", "a", output, attempt=attempt)
+        assert "views could not follow" in caplog.text
+        assert file_store.log.version("run") == 5
+    assert file_store.get_result("run", "a") == output
+    assert file_store.complete_task("run", "a", output, attempt=attempt).status == "completed"
+    assert file_store.log.version("run") == 5
+    assert tables_of(file_store) == folded(file_store)
+    assert files_in(folder) == files_due(file_store, folder)
+
+
+def work(store: Store, run_id: str) -> None:
+    """Some runs, one after the other, each of them purged at the end but for the last."""
+    for round_ in range(6):
+        run_of(store, "a", "b", run_id=run_id)
+        for task_id in ("a", "b"):
+            completed(store, run_id, task_id, round_)
+        store.complete_run(run_id, round_)
+        if round_ < 5:
+            store.log.purge(run_id)
+
+
+def look(store: Store, run_id: str) -> None:
+    for _ in range(60):
+        run = store.get_run(run_id)
+        outputs = store.list_outputs(run_id)
+        assert run is None or len(outputs) <= 2
+        store.log.wait(0, timeout=0)
+
+
+def make_again(store: Store, run_id: str) -> None:
+    for _ in range(12):
+        store.rebuild()
+
+
+@pytest.mark.parametrize(("backend", "many"), [("memory", False), ("jsonl", False), ("jsonl", True)])
+def test_threads_that_write_read_rebuild_and_purge_all_come_to_an_end(backend: str, folder: Path, many: bool) -> None:
+    jobs: list[tuple[Callable[[Store, str], None], str]] = [
+        *((work, f"run {number}") for number in range(3)),
+        *((look, f"run {number}") for number in range(2)),
+        (make_again, ""),
+    ]
+    first = open_store(address_of(backend, folder), durability="none", clock=Clock())
+    stores = [open_again(folder) if many else first for _ in jobs]
+    errors: list[BaseException] = []
+
+    def run(job: Callable[[Store, str], None], store: Store, run_id: str) -> None:
+        try:
+            job(store, run_id)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [
+        threading.Thread(target=run, args=(job, store, run_id), daemon=True)
+        for store, (job, run_id) in zip(stores, jobs, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert [thread.name for thread in threads if thread.is_alive()] == []
+    assert errors == []
+    assert tables_of(first) == folded(first)
+    assert [run.output.size for run in first.list_runs() if run.output] == [1, 1, 1]
+    if backend == "jsonl":
+        assert files_in(folder) == files_due(first, folder)
+    for store in {id(store): store for store in (first, *stores)}.values():
+        store.close()
