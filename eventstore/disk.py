@@ -42,7 +42,7 @@ class Disk:
     def __init__(self, root: Path, *, create: bool = True) -> None:
         self.root = root
         if create:
-            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_root(root)
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def open(self, path: str, flags: int) -> int:
@@ -169,6 +169,18 @@ class Disk:
                 os.close(directory)
             directory = inner
         return directory
+
+
+def _make_root(root: Path) -> None:
+    """Create the folder, and those above it that are missing, each with a durable name."""
+    missing = [folder for folder in (root, *root.parents) if not folder.exists()]
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in missing:
+        parent = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(parent)
+        finally:
+            os.close(parent)
 
 
 def write_whole(disk: Disk, file: int, data: bytes) -> None:

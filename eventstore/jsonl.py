@@ -22,23 +22,22 @@ from uuid import UUID
 import msgspec
 
 from eventstore.admit import admit, check_expected, check_name, validate
-from eventstore.disk import READ, Disk, unavailable
+from eventstore.disk import Disk, unavailable
 from eventstore.errors import Closed, EventStoreError, InvalidInput, LogCorrupt, Unavailable
 from eventstore.group import GroupCommit, Ticket
 from eventstore.hooks import tell
-from eventstore.index import Place
 from eventstore.line import CommitLine
 from eventstore.log import ANY, PURGES, Append, Appended, Checkpoint, Expect, Hook, Purged, RecordedEvent, now
 from eventstore.pending import Pending
 from eventstore.purges import purge_event
-from eventstore.segments import FOLDER, LineReader, Repair, corrupt, lines_between, logger, segment_path
+from eventstore.reader import EventReader
+from eventstore.segments import FOLDER, LineReader, Repair, logger
 from eventstore.tail import Tail, Written
 
 Durability = Literal["full", "batched", "none"]
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 BATCH_SECONDS = 0.05
-_PLACES_AT_ONCE = 500
 _POLL_SECONDS = 0.05
 _CLOSED = "closed"
 
@@ -87,6 +86,7 @@ class JsonlLog:
         self._mutex = threading.RLock()
         # Held by the one thread that is at the end of the log, but not while it tells the hook: that may read.
         self._end = threading.RLock()
+        self._reader = EventReader(self._disk, self._index, self._mutex, self._check_open)
         self._in_flight = False
         self._closed = ""
         self._syncer: threading.Thread | None = None
@@ -223,7 +223,7 @@ class JsonlLog:
             return event.version if event.stream == stream else 0
 
         def events(after: int, until: int) -> Iterator[RecordedEvent]:
-            return self._by_places(partial(self._index.stream_places, stream), version, after, until, backward)
+            return self._reader.by_places(partial(self._index.stream_places, stream), version, after, until, backward)
 
         last = end if until is None else min(until, end)
         found = self._past_purges(events, version, max(after, 0), last, backward)
@@ -246,8 +246,8 @@ class JsonlLog:
 
         def events(after: int, until: int) -> Iterator[RecordedEvent]:
             if backward:
-                return self._by_places(self._index.places, position, after, until, backward)
-            return self._in_sequence(after, until)
+                return self._reader.by_places(self._index.places, position, after, until, backward)
+            return self._reader.in_sequence(after, until)
 
         last = head if until is None else min(until, head)
         found = self._past_purges(events, position, max(after, 0), last, backward)
@@ -277,68 +277,6 @@ class JsonlLog:
                 with self._at_the_end():
                     if self._tail.purges == purges:
                         raise
-
-    def _by_places(
-        self,
-        places: Callable[[int, int, bool, int], list[tuple[int, Place]]],
-        number_of: Callable[[RecordedEvent], int],
-        after: int,
-        until: int,
-        backward: bool,
-    ) -> Iterator[RecordedEvent]:
-        """Events by their places in the index."""
-        with LineReader(self._disk) as reader:
-            while after < until:
-                self._check_open()
-                with self._mutex:
-                    found = places(after, until, backward, _PLACES_AT_ONCE)
-                for number, place in found:
-                    event = next((e for e in reader.events_at(place) if number_of(e) == number), None)
-                    if event is None:
-                        raise corrupt(place, f"event {number} of the index is not there")
-                    yield event
-                if not found:
-                    return
-                if backward:
-                    until = found[-1][0] - 1
-                else:
-                    after = found[-1][0]
-
-    def _in_sequence(self, after: int, until: int) -> Iterator[RecordedEvent]:
-        """Events in the order they stand in the segments, which is faster than looking up each one's place."""
-        with self._mutex:
-            first = self._index.places(after, until, False, 1)
-            purged = {purge.stream: purge.position for purge in self._index.unfinished_purges()}
-        if not first:
-            return
-        number, place = first[0]
-        segment, start, position = place.segment, place.start, number - 1
-        while position < until:
-            commit = segment
-            for line in self._segment_lines(segment, start):
-                if not line.position <= position + 1 <= line.next_position:
-                    raise corrupt(Place(segment, start, 0), f"commit {line.commit} does not follow position {position}")
-                for event in line.recorded():
-                    if after < event.position <= until and event.position >= purged.get(event.stream, 0):
-                        yield event
-                commit, position = line.commit + 1, line.next_position - 1
-                if position >= until:
-                    return
-            if commit == segment:
-                raise corrupt(Place(segment, start, 0), f"the file ends before position {until}")
-            segment, start = commit, 0
-
-    def _segment_lines(self, segment: int, start: int) -> Iterator[CommitLine]:
-        self._check_open()
-        try:
-            file = self._disk.open(segment_path(segment), READ)
-        except FileNotFoundError:
-            raise corrupt(Place(segment, 0, 0), "the file is missing") from None
-        try:
-            for line, _ in lines_between(self._disk, file, segment, start, self._disk.size(file)):
-                yield line
-        finally:
-            self._disk.close(file)
 
     def version(self, stream: str) -> int:
         check_name(stream)

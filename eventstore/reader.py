@@ -1,0 +1,92 @@
+"""Reads events out of the segments: by their places in the index, or in the order they stand in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from operator import itemgetter
+
+from eventstore.disk import READ, Disk
+from eventstore.index import Index, Place
+from eventstore.line import CommitLine
+from eventstore.log import RecordedEvent
+from eventstore.segments import LineReader, corrupt, lines_between, segment_path
+
+_PLACES_AT_ONCE = 500
+
+FindPlaces = Callable[[int, int, bool, int], list[tuple[int, Place]]]
+"""After, until, backward and limit to the numbers and places of events."""
+
+
+class EventReader:
+    """Reads what the index knows. The mutex guards the index; `check_open` raises once the log is closed.
+
+    Raises `LogCorrupt` if the segments are not what the index says.
+    """
+
+    def __init__(self, disk: Disk, index: Index, mutex: threading.RLock, check_open: Callable[[], None]) -> None:
+        self._disk, self._index, self._mutex, self._check_open = disk, index, mutex, check_open
+
+    def by_places(
+        self,
+        places: FindPlaces,
+        number_of: Callable[[RecordedEvent], int],
+        after: int,
+        until: int,
+        backward: bool,
+    ) -> Iterator[RecordedEvent]:
+        """Events with after < number ≤ until, by their places in the index."""
+        with LineReader(self._disk) as reader:
+            while after < until:
+                self._check_open()
+                with self._mutex:
+                    found = places(after, until, backward, _PLACES_AT_ONCE)
+                for place, group in groupby(found, key=itemgetter(1)):
+                    events = {number_of(event): event for event in reader.events_at(place)}
+                    for number, _ in group:
+                        if number not in events:
+                            raise corrupt(place, f"event {number} of the index is not there")
+                        yield events[number]
+                if not found:
+                    return
+                if backward:
+                    until = found[-1][0] - 1
+                else:
+                    after = found[-1][0]
+
+    def in_sequence(self, after: int, until: int) -> Iterator[RecordedEvent]:
+        """Events with after < position ≤ until, as they stand in the segments: faster than looking up each place."""
+        with self._mutex:
+            first = self._index.places(after, until, False, 1)
+            purged = {purge.stream: purge.position for purge in self._index.unfinished_purges()}
+        if not first:
+            return
+        number, place = first[0]
+        segment, start, position = place.segment, place.start, number - 1
+        while position < until:
+            commit = segment
+            for line in self._segment_lines(segment, start):
+                if not line.position <= position + 1 <= line.next_position:
+                    raise corrupt(Place(segment, start, 0), f"commit {line.commit} does not follow position {position}")
+                for event in line.recorded():
+                    if after < event.position <= until and event.position >= purged.get(event.stream, 0):
+                        yield event
+                commit, position = line.commit + 1, line.next_position - 1
+                if position >= until:
+                    return
+            if commit == segment:
+                raise corrupt(Place(segment, start, 0), f"the file ends before position {until}")
+            segment, start = commit, 0
+
+    def _segment_lines(self, segment: int, start: int) -> Iterator[CommitLine]:
+        self._check_open()
+        try:
+            file = self._disk.open(segment_path(segment), READ)
+        except FileNotFoundError:
+            raise corrupt(Place(segment, 0, 0), "the file is missing") from None
+        try:
+            for line, _ in lines_between(self._disk, file, segment, start, self._disk.size(file)):
+                yield line
+        finally:
+            self._disk.close(file)
