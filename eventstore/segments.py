@@ -192,13 +192,13 @@ def _split(tail: bytes) -> list[bytes]:
 
 
 def _lost_sectors(raw: bytes, offset: int) -> bool:
-    """Whether a run of zeros in these bytes begins with them, or begins or ends where a sector does."""
+    """Whether a run of zeros in these bytes begins or ends where a sector does."""
     at = raw.find(b"\0")
     while at >= 0:
         end = at
         while end < len(raw) and raw[end] == 0:
             end += 1
-        if at == 0 or (offset + at) % _SECTOR == 0 or (offset + end) % _SECTOR == 0:
+        if (offset + at) % _SECTOR == 0 or (offset + end) % _SECTOR == 0:
             return True
         at = raw.find(b"\0", end)
     return False

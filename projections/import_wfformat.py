@@ -14,6 +14,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
+from eventstore.admit import check_name
 from eventstore.errors import InvalidInput, TooLarge
 from eventstore.events import (
     RunCompleted,
@@ -58,11 +59,13 @@ def import_trace(store: Store, trace: Trace, path: Path) -> Imported:
     intervals = schedule(trace)
     run_id = f"{trace.name[:60].lstrip('$')}-{trace.digest[:8]}"
     try:
+        for task in trace.tasks:
+            check_name(task.id, "task id")
         appended = store.log.append([Append(run_id, list(_events(store, trace, intervals)), 0)])
     except TooLarge as error:
         raise InvalidInput(f"{path}: {error}", "Import a smaller trace.") from None
     except InvalidInput as error:
-        raise InvalidInput(f"{path}: {error}", error.hint) from None
+        raise InvalidInput(f"{path}: {error}", "Fetch the file again.") from None
     return Imported(
         file=os.fsencode(path).decode(errors="backslashreplace"),
         run_id=run_id,

@@ -28,15 +28,15 @@ from projections.rows import Delete, Output, Patch, Run
 ReadStream = Callable[[str], Iterator[RecordedEvent]]
 """The events of a stream."""
 
-SIZE = "SELECT size FROM run_files WHERE run_id = ?1"
-SET_SIZE = "INSERT OR REPLACE INTO run_files VALUES (?1, ?2)"
-FORGET_SIZE = "DELETE FROM run_files WHERE run_id = ?1"
+SIZE = "SELECT size FROM run_files WHERE run_id = ?"
+SET_SIZE = "INSERT OR REPLACE INTO run_files VALUES (?, ?)"
+FORGET_SIZE = "DELETE FROM run_files WHERE run_id = ?"
 GONE = "SELECT run_id FROM run_files WHERE run_id NOT IN (SELECT id FROM workflow_runs WHERE deleted_at IS NULL)"
-RUN = "WHERE id = ?1 AND deleted_at IS NULL"
+RUN = "WHERE id = $1 AND deleted_at IS NULL"
 LIVE_RUNS = "WHERE deleted_at IS NULL ORDER BY position"
-OUTPUTS = "WHERE run_id = ?1"
-OUTPUT = "WHERE run_id = ?1 AND task_id = ?2"
-WITH_OUTPUT = "SELECT task_id FROM node_outputs WHERE run_id = ?1"
+OUTPUTS = "WHERE run_id = $1"
+OUTPUT = "WHERE run_id = $1 AND task_id = $2"
+WITH_OUTPUT = "SELECT task_id FROM node_outputs WHERE run_id = ?"
 
 _logger = logging.getLogger("eventstore")
 

@@ -32,7 +32,9 @@ def select(connection: sqlite3.Connection, kind: type[RowT], rest: str, argument
 
     Its parameters are `$1`, `$2` …, in the order of the arguments.
     """
-    return [parse(kind, row) for row in connection.execute(_select(kind.TABLE, rest), arguments)]
+    # To SQLite, `$1` is a parameter with the name 1.
+    named = {str(place): argument for place, argument in enumerate(arguments, 1)}
+    return [parse(kind, row) for row in connection.execute(_select(kind.TABLE, rest), named)]
 
 
 def contents(connection: sqlite3.Connection, table: str) -> dict[Key, dict[str, Scalar]]:
@@ -45,14 +47,14 @@ def contents(connection: sqlite3.Connection, table: str) -> dict[Key, dict[str, 
 
 @functools.cache
 def _select(table: str, rest: str) -> str:
-    return f"SELECT {', '.join(BY_TABLE[table].__struct_fields__)} FROM {table} {rest}".replace("$", "?")
+    return f"SELECT {', '.join(BY_TABLE[table].__struct_fields__)} FROM {table} {rest}"
 
 
 @functools.cache
 def _upsert(table: str, columns: tuple[str, ...]) -> str:
     key = BY_TABLE[table].KEY
     names = (*key, *columns)
-    values = ", ".join(f"?{place}" for place in range(1, len(names) + 1))
+    values = ", ".join("?" * len(names))
     changes = ", ".join(f"{name} = excluded.{name}" for name in columns)
     insert = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({values})"
     return f"{insert} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
@@ -60,5 +62,5 @@ def _upsert(table: str, columns: tuple[str, ...]) -> str:
 
 @functools.cache
 def _delete(table: str, width: int) -> str:
-    conditions = [f"{name} = ?{place}" for place, name in enumerate(BY_TABLE[table].KEY[:width], 1)]
+    conditions = [f"{name} = ?" for name in BY_TABLE[table].KEY[:width]]
     return f"DELETE FROM {table} WHERE {' AND '.join(conditions) or 'true'}"

@@ -164,10 +164,14 @@ class Audit:
                 message = f"{error}; needed by {where}"
                 code = codes.get(type(error), "blob-unreadable")
                 yield Finding("error", code, f"blob {digest!r}", message, error.hint or RESTORE)
-        for digest in blobs.digests():
-            if digest not in self._blobs:
-                message = "nothing refers to it; a writer was stopped between value and event, or a run was purged"
-                yield Finding("info", "blob-unreferenced", f"blob {digest!r}", message, "It does no harm.")
+        try:
+            unknown = [digest for digest in blobs.digests() if digest not in self._blobs]
+        except EventStoreError as error:
+            yield Finding("error", "blob-unreadable", "blobs", str(error), error.hint or RESTORE)
+            return
+        for digest in unknown:
+            message = "nothing refers to it; a writer was stopped between value and event, or a run was purged"
+            yield Finding("info", "blob-unreferenced", f"blob {digest!r}", message, "It does no harm.")
 
     def check_table(self, table: str, contents: Mapping[Key, Columns]) -> Iterator[Finding]:
         """Rows of a table, whose contents are these, that are not what the events say."""

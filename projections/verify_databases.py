@@ -185,7 +185,7 @@ class KeptViews(Database):
         more = []
         message = f"they stand at position {self.position}, the log at {head}"
         if self.position > head:
-            action = "If the log has lost its end, restore it: the next opening makes the views again from what is there."
+            action = "If the log has lost its end, restore it: the next opening makes the views again without."
             more.append(Finding("warning", "view-ahead", self._name, message, action))
         elif self.position < head and not self._problems:
             more.append(Finding("info", "view-behind", self._name, message, "The next reading catches up."))

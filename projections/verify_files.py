@@ -42,11 +42,11 @@ def verify_files(path: Path, codec: Codec, progress: Progress = lambda _: None) 
     Others may go on writing meanwhile. Raises `Unavailable` if there is no store, or it cannot be read.
     """
     try:
+        if not (path / LOG).is_dir():
+            raise Unavailable(f"there is no store in {path}", "Give the folder of a store.")
         with ExitStack() as stack:
             disk = Disk(path, create=False)
             stack.callback(disk.release)
-            if not disk.exists(LOG):
-                raise Unavailable(f"there is no store in {path}", "Give the folder of a store.")
             return stack.enter_context(closing(_Verification(disk, path, codec, progress))).report()
     except Unavailable:
         raise
@@ -59,7 +59,7 @@ def verify_files(path: Path, codec: Codec, progress: Progress = lambda _: None) 
 
 def bytes_to_verify(path: Path) -> int:
     """How much there is to read, run folders left out."""
-    files = [*(path / LOG).glob("*.jsonl"), *(path / BLOBS).glob("*/*")]
+    files = [*(path / LOG).glob("*.jsonl"), *(path / BLOBS).glob("*/[!_]*")]  # drafts come and go
     return sum(file.stat().st_size for file in files)
 
 

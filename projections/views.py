@@ -26,7 +26,7 @@ FORMAT = 1
 _EVENTS_AT_ONCE = 2_000
 
 CHECKPOINT = "SELECT position, hash FROM checkpoints WHERE name = 'views'"
-SET_CHECKPOINT = "INSERT OR REPLACE INTO checkpoints VALUES ('views', ?1, ?2)"
+SET_CHECKPOINT = "INSERT OR REPLACE INTO checkpoints VALUES ('views', ?, ?)"
 FORGET_CHECKPOINT = "DELETE FROM checkpoints"
 
 

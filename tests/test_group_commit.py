@@ -187,18 +187,21 @@ def test_a_turn_comes_although_another_thread_submits_without_pause(server: Serv
 
 def test_a_thread_interrupted_while_it_waits_leaves_the_queue(server: Server, pool: ThreadPoolExecutor) -> None:
     def interrupt(signum: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        if not interrupted.is_set():
+            interrupted.set()
+            raise KeyboardInterrupt
 
     def interrupt_once_it_waits() -> None:
         server.wait_for_queue(1)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        while not interrupted.is_set():  # a signal that comes just before the wait does not end it
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
     def hold_the_turn() -> None:
         with server.group.turn():
             held.set()
             assert release.wait(PATIENCE)
 
-    held, release = threading.Event(), threading.Event()
+    held, release, interrupted = threading.Event(), threading.Event(), threading.Event()
     before = signal.signal(signal.SIGUSR1, interrupt)
     try:
         holder = pool.submit(hold_the_turn)

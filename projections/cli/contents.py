@@ -11,6 +11,7 @@ from projections.cli.output import (
     examples,
     existing,
     format_option,
+    limit_option,
     moment,
     print_json,
     print_rows,
@@ -32,7 +33,7 @@ _SHOWN = 200
     )
 )
 @click.argument("run")
-@click.option("--limit", type=click.IntRange(min=0), help="Show at most so many.")
+@limit_option
 @store_option
 @format_option
 def events(run: str, limit: int | None, address: str, format: Format) -> None:

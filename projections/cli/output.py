@@ -26,9 +26,7 @@ _WIDEST = 80
 
 # What could repaint a terminal: controls of ASCII and Latin-1, separators of lines and paragraphs, and what turns the
 # writing direction. And lone surrogates, which stand in file names for bytes that are no text.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)  # fmt: skip
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 # In JSON these stand between its parts only, if somebody has laid it out for reading.
 _LAYOUT = str.maketrans("\t\r\n", "   ")
 
@@ -44,6 +42,16 @@ def store_option(command: Command) -> Command:
         required=True,
         metavar="ADDRESS",
         help="The store: its folder, or jsonl:FOLDER.",
+    )(command)
+
+
+def limit_option(command: Command) -> Command:
+    """`--limit N`."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(min=0),
+        callback=lambda _context, _option, limit: limit if limit is None else min(limit, sys.maxsize),
+        help="Show at most so many.",
     )(command)
 
 
@@ -135,6 +143,8 @@ def progress(total: int, label: str) -> Iterator[Callable[[int], None]]:
 
     try:
         yield advance
+        if bar.pos:
+            bar.update(total - bar.pos)
     finally:
         if bar.pos:
             bar.render_finish()

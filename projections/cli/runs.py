@@ -12,11 +12,13 @@ from projections.cli.output import (
     examples,
     existing,
     format_option,
+    limit_option,
     moment,
     print_json,
     print_rows,
     print_table,
     safe,
+    short,
     store_option,
 )
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 )
 @click.option("--status", multiple=True, help="Only runs in this status; may be given several times.")
 @click.option("--workflow", help="Only runs of this workflow.")
-@click.option("--limit", type=click.IntRange(min=0), help="Show at most so many.")
+@limit_option
 @store_option
 @format_option
 def runs(status: tuple[str, ...], workflow: str | None, limit: int | None, address: str, format: Format) -> None:
@@ -61,9 +63,10 @@ def show(run: str, address: str, format: Format) -> None:
     if format != "text":
         print_json({"run": found, "task_runs": tasks, "attempts": attempts})
         return
+    click.echo(f"run       {safe(found.id)}")
     for name, value in _facts(found):
         if value:
-            click.echo(f"{name:<10}{safe(value)}")
+            click.echo(f"{name:<10}{short(value)}")
     click.echo()
     last = {(attempt.task_id, attempt.attempt): attempt for attempt in attempts}
     lines = (
@@ -74,7 +77,6 @@ def show(run: str, address: str, format: Format) -> None:
 
 
 def _facts(run: Run) -> Iterator[tuple[str, str]]:
-    yield "run", run.id
     yield "workflow", run.workflow_name
     yield "message", run.user_message
     yield "status", run.status
@@ -112,6 +114,7 @@ def _until(reason: str | None, time: str) -> str:
 def resume_plan(run: str, address: str, format: Format) -> None:
     """Show what resuming a run would go on from. Changes nothing."""
     with existing(address) as store:
+        find_run(store, run)
         plan = store.resume_plan(run)
     if format != "text":
         print_json(plan)

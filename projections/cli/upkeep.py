@@ -61,6 +61,6 @@ def rebuild(address: str, format: Format) -> None:
         with progress(head, "rebuilding") as advance:
             store.rebuild(advance)
     if format == "text":
-        click.echo(f"rebuilt from {head:,} events")
+        click.echo(f"rebuilt up to position {head:,}")
     else:
         print_json({"position": head})

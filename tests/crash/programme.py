@@ -8,7 +8,7 @@ of the states it may find, repeats the step that state leaves off in, goes on to
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from random import Random
 from uuid import UUID
@@ -138,18 +138,25 @@ class Life:
     """One process that tells a story on a disk.
 
     Of the story's states, it may find any from the last that was acknowledged to the last that was tried; after a
-    power cut, any from the last that was durable.
+    power cut, any from the last that was durable. And it finds the copies of what its predecessors cut off.
     """
 
     def __init__(
-        self, story: Story, disk: SimulatedDisk, durability: Durability, acknowledged: int = 0, tried: int = 0
+        self,
+        story: Story,
+        disk: SimulatedDisk,
+        durability: Durability,
+        acknowledged: int = 0,
+        tried: int = 0,
+        copies: Set[str] = frozenset(),
     ) -> None:
         self.story, self.disk, self.durability = story, disk, durability
         self.durable = self.acknowledged = acknowledged
-        self.tried = tried
-        self.repaired, self.calls_to_open = False, 0
+        self.tried, self.copies = tried, copies
+        self.calls_to_open = 0
         self.log: SteadyLog | None = None
         self.step: Step | None = None
+        self.found: int | None = None
 
     def run(self) -> None:
         """Live to the end of the story, or until the power goes."""
@@ -210,25 +217,27 @@ class Life:
             "", durability=self.durability, clock=clock, segment_bytes=self.story.segment_bytes, disk=self.disk
         )
         self.calls_to_open = self.calls_to_open or self.disk.calls
-        self.repaired = self.repaired or bool(self.log.repairs)
+        self.copies |= {repair.copy for repair in self.log.repairs}
+        assert self.copies <= set(self.disk.files()), "a copy of what was cut off is gone"
         self.survey()
         self.durable = self.tried = self.acknowledged
 
     def survey(self) -> None:
-        """See in which of the possible states the log is, and that all ways to read it say the same."""
+        """See in which of the possible states the log is and, the first time, that all ways to read it say the same."""
         assert self.log is not None
         state = state_of(self.log, self.story.checkpoints)
         possible = range(self.acknowledged, self.tried + 1)
         found = next((number for number in possible if self.story.states[number] == state), None)
         if found is None:
             raise Violation(f"not one of the states {possible}: {_outline(state)}")
-        events = list(self.log.read_all())
-        check_streams(self.log, events)
-        assert list(self.log.read_all(backward=True)) == events[::-1]
-        for event in events:
+        if self.found is None:
+            events = list(self.log.read_all())
+            check_streams(self.log, events)
+            assert list(self.log.read_all(backward=True)) == events[::-1]
+        for event in state.events:
             if event.type == KEPT:
                 FileBlobs(self.disk).get(json.decode(event.data, type=str))
-        self.acknowledged = found
+        self.acknowledged = self.found = found
 
 
 def kept_in_segments(disk: SimulatedDisk) -> list[RecordedEvent]:
@@ -275,9 +284,8 @@ class Programme:
         for call in self._random.sample(range(1, self.calls + 1), self.calls):
             life = self._first_life(call)
             same_cache = life.disk.next_process()
-            self._crash(
-                life, (f"power off before call {call}",), max(8, min(self.limit // 4, self.limit - self.states))
-            )
+            share = max(8, min(self.limit // 4, self.limit - self.states))
+            self._crash(life, (f"power off before call {call}",), share)
             self._kill(life, same_cache, f"killed before call {call}")
 
     def _first_life(self, call: float) -> Life:
@@ -306,10 +314,12 @@ class Programme:
             self._seen.add(found)
             self.states += 1
             twin = disk.copy()
-            after = self._live(Life(self.story, disk, self.durability, life.durable, life.tried), NEVER, before)
-            if len(before) < 3 and self._random.random() < (0.2 if after.repaired else 0.05):
-                call = self._random.randint(1, after.calls_to_open if after.repaired else after.disk.calls)
-                short = Life(self.story, twin, self.durability, life.durable, life.tried)
+            after = self._live(
+                Life(self.story, disk, self.durability, life.durable, life.tried, life.copies), NEVER, before
+            )
+            if len(before) < 3 and self._random.random() < (0.2 if after.copies else 0.05):
+                call = self._random.randint(1, after.calls_to_open if after.copies else after.disk.calls)
+                short = Life(self.story, twin, self.durability, life.durable, life.tried, life.copies)
                 self._crash(self._live(short, call, before), (*before, f"power off before call {call}"), 4)
 
     def _kill(self, life: Life, disk: SimulatedDisk, what: str) -> None:

@@ -21,6 +21,12 @@ FIRST_SEGMENT = segment_path(1)
 _numbers = itertools.count(1)
 
 
+def restart_ids() -> None:
+    """Have a story write the same bytes whenever it is begun, so that a seed always means the same."""
+    global _numbers
+    _numbers = itertools.count(1)
+
+
 def event(size: int = 60, blob: bytes = b"") -> NewEvent:
     """An event with so many bytes of data, or one that refers to a blob."""
     id = UUID(int=0x0190_0000_0000_7000_8000_0000_0000_0000 + next(_numbers))
@@ -170,4 +176,5 @@ def purges_without_room() -> tuple[Story, SimulatedDisk, int, int]:
 
 def begin(name: str) -> tuple[Story, SimulatedDisk, int, int]:
     """A story or a tear, the disk it begins on, and the first and last of the states that may be found there."""
+    restart_ids()
     return (STORIES[name](), SimulatedDisk(), 0, 0) if name in STORIES else (*torn_tail(TEARS[name]), 1, 4)

@@ -11,7 +11,7 @@ import errno
 import os
 import random
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import count, product
 from random import Random
 
@@ -21,7 +21,7 @@ from eventstore.errors import Closed, OutcomeUnknown, Unavailable
 from eventstore.jsonl import Durability, JsonlLog
 from eventstore.log import Append, Log
 
-from .programme import Life, Purge, Step, Story, Violation, Write, clock, kept_in_segments, state_of
+from .programme import Life, Step, Story, Violation, Write, clock, kept_in_segments, state_of
 from .simulated_disk import NEVER, SimulatedDisk
 from .stories import STORIES, TEARS, begin, commit, purges_without_room
 
@@ -91,13 +91,13 @@ def calls_of(log: Log) -> list[Callable[[], object]]:
 
 
 def live_through(story: Story, disk: SimulatedDisk, durability: Durability, acknowledged: int, tried: int) -> Refused:
+    error = errno.errorcode.get(disk.fails_with)
+    faults = f"{error} at call {disk.fails_at}, short write {disk.short_write_at}, room {disk.room}"
     life = Refused(story, disk, durability, acknowledged, tried)
     try:
         life.run()
     except Exception as failure:
-        error = errno.errorcode.get(disk.fails_with)
-        fault = f"{error} at call {disk.fails_at}, short write {disk.short_write_at}, room {disk.room}"
-        raise Violation(f"{durability}, {fault}, again and again: {disk.keeps_failing}: {failure!r}") from failure
+        raise Violation(f"{durability}, {faults}, again and again: {disk.keeps_failing}: {failure!r}") from failure
     return life
 
 
@@ -144,20 +144,20 @@ def test_a_short_write_is_finished(name: str, again: bool, record_property: Reco
     record_property("short writes", stop_any_write_short(name, again=again))
 
 
-def test_the_log_goes_on_after_the_disk_was_full_at_any_byte(record_property: Record) -> None:
-    story = Story(
-        Write((commit("a", size=1),)),
-        Write((commit("b", size=1), commit("a", size=1))),
-        Purge("b"),
-        Write((commit("a", size=1),)),
-        segment_bytes=600,
-    )
-    for room in count():
+@pytest.mark.parametrize(
+    ("story", "step"),
+    [
+        (Story(Write((commit("a", size=1),)), Write((commit("b", size=1), commit("a", size=1)))), 1),
+        (STORIES["purges"](), 1 if EVERY_ERROR else 32),
+    ],
+    ids=["appends", "purges"],
+)
+def test_the_log_goes_on_after_the_disk_was_full_at_any_byte(story: Story, step: int, record_property: Record) -> None:
+    for room in count(random.randrange(step), step):
         disk = SimulatedDisk()
         disk.room = room
-        life = live_through(story, disk, "full", 0, 0)
-        if not life.refused:
-            record_property("full disks", room)
+        if not live_through(story, disk, "full", 0, 0).refused:
+            record_property("full disks", room // step)
             return
 
 
@@ -170,3 +170,19 @@ def test_a_disk_too_full_for_a_purge_to_be_finished_can_be_read() -> None:
         with closing(JsonlLog("", disk=disk, clock=clock)) as log:
             assert state_of(log, set()) == story.states[end]
             assert (kept_in_segments(disk) == list(log.read_all())) == finished
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_nobody_reads_what_a_failed_sync_may_have_lost(error: int) -> None:
+    for call in range(1, 12):
+        disk = SimulatedDisk(seed=call)
+        with closing(JsonlLog("", disk=disk)) as log, closing(JsonlLog("", disk=disk.next_process())) as bystander:
+            log.append(commit("a").appends)
+            disk.fails_at, disk.fails_with = disk.calls + call, error
+            with suppress(Unavailable):
+                log.append(commit("a", "b", size=900).appends)
+            disk.fails_at = NEVER
+            seen = list(bystander.read_all())
+            for state in disk.crash_states(Random(call), 8):
+                with closing(JsonlLog("", disk=state)) as survivor:
+                    assert list(survivor.read_all())[: len(seen)] == seen

@@ -29,7 +29,7 @@ from .programme import SteadyLog, clock
 from .simulated_disk import SimulatedDisk
 from .stories import commit
 
-FUZZ = max(20_000, int(os.environ.get("EVENTSTORE_CRASH_STATES", "0")))
+FUZZ = max(100_000, 5 * int(os.environ.get("EVENTSTORE_CRASH_STATES", "0")))
 EVERY_BIT = "EVENTSTORE_CRASH_STATES" in os.environ
 
 Files = Mapping[str, bytes]

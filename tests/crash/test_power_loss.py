@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from eventstore.disk import Disk
 from eventstore.jsonl import Durability
 
 from .programme import Programme
@@ -23,7 +24,7 @@ CASES = [
     *((name, durability) for name in (*STORIES, *TEARS) for durability in ("full", "none")),
     ("background syncs", "batched"),
 ]
-STATES = int(os.environ.get("EVENTSTORE_CRASH_STATES", "20000")) // len(CASES)
+STATES = int(os.environ.get("EVENTSTORE_CRASH_STATES", "30000")) // len(CASES)
 
 Record = Callable[[str, object], None]
 
@@ -52,7 +53,7 @@ def test_an_index_that_power_loss_sets_back_never_speaks_against_its_log(
 ) -> None:
     story = STORIES[name]()
     start = SimulatedDisk(index_folder=index_folder)
-    examine(Programme(story, start, 0, 0, durability=durability, seed=seed, limit=STATES // 4), record_property)
+    examine(Programme(story, start, 0, 0, durability=durability, seed=seed, limit=STATES // 8), record_property)
 
 
 def test_power_loss_while_purges_are_finished_leaves_nothing_of_them(
@@ -60,4 +61,11 @@ def test_power_loss_while_purges_are_finished_leaves_nothing_of_them(
 ) -> None:
     story, left, *bounds = purges_without_room()
     start = SimulatedDisk(left.top, index_folder=index_folder)
-    examine(Programme(story, start, *bounds, durability="full", seed=seed, limit=STATES // 4), record_property)
+    examine(Programme(story, start, *bounds, durability="full", seed=seed, limit=STATES // 8), record_property)
+
+
+def test_a_new_store_is_durable_under_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_ino))
+    Disk(tmp_path / "new" / "store").release()
+    assert synced == [(tmp_path / "new").stat().st_ino, tmp_path.stat().st_ino]

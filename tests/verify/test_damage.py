@@ -195,9 +195,14 @@ def pipe(name: str) -> Callable[[Path], None]:
     return lambda folder: os.mkfifo(folder / name)
 
 
-def file_for_folder(folder: Path) -> None:
-    shutil.rmtree(folder / "done")
-    (folder / "done").write_bytes(b"")
+def file_for(name: str) -> Callable[[Path], None]:
+    """A file where a folder belongs."""
+
+    def replaced(folder: Path) -> None:
+        shutil.rmtree(folder / name)
+        (folder / name).write_bytes(b"")
+
+    return replaced
 
 
 def both(*changes: Callable[[Path], None]) -> Callable[[Path], None]:
@@ -268,6 +273,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], set[str]]] = {
         both(remove("_blobs/d6/*"), lambda folder: (folder / "_blobs/d6" / BLOB[2:]).mkdir()),
         {"error blob-unreadable"},
     ),
+    "a file for the blobs' folder": (file_for("_blobs"), {"error blob-unreadable"}),
     "a reference to an impossible blob": (
         appended("odd", RunCreated("flow", input=Value("../../secrets", 70_000, preview="s"))),
         {"error blob-missing", "info view-behind"},
@@ -320,7 +326,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "a folder of a purged run": (write("purged/events.jsonl", b"{}"), {"warning file-stray"}),
     "a link for a file": (both(remove("done/run.json"), link("done/run.json")), {"warning file-unreadable"}),
     "a pipe for a file": (both(remove("done/run.json"), pipe("done/run.json")), {"warning file-unreadable"}),
-    "a file for a folder": (file_for_folder, {"warning file-unreadable"}),
+    "a file for a run's folder": (file_for("done"), {"warning file-unreadable"}),
     "a file name that is no text": (write("done/outputs/\udcff.json", b""), {"warning file-stray"}),
 }
 

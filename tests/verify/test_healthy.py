@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,11 @@ def test_a_healthy_store_is_clean_and_nothing_in_it_is_touched(healthy: Path) ->
 def test_an_empty_store_is_clean(tmp_path: Path) -> None:
     open_store(tmp_path).close()
     assert check(tmp_path).findings == ()
+
+
+def test_a_store_is_found_whatever_its_folder_is_called(healthy: Path, tmp_path: Path) -> None:
+    for name in ("a b", "?mode=rw#%41&é", "jsonl:"):
+        assert check(Path(shutil.copytree(healthy, tmp_path / name))).findings == ()
 
 
 def test_a_store_that_is_open_is_clean(tmp_path: Path) -> None:

@@ -46,9 +46,9 @@ def verify_while_it_grows(folder: Path, writers: list[Child], times: int) -> Non
 def test_a_store_in_which_others_work_is_clean(tmp_path: Path, children: Children) -> None:
     open_store(tmp_path).close()
     writers = [children.start(work, tmp_path, f"run of {name}") for name in ("one", "two")]
-    verify_while_it_grows(tmp_path, writers, 60)
+    verify_while_it_grows(tmp_path, writers, 25)
 
 
 def test_a_store_that_others_open_and_close_is_clean(tmp_path: Path, children: Children) -> None:
     open_store(tmp_path).close()
-    verify_while_it_grows(tmp_path, [children.start(come_and_go, tmp_path)], 60)
+    verify_while_it_grows(tmp_path, [children.start(come_and_go, tmp_path)], 40)

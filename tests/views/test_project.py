@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore.codec import Codec, UnknownEvent
-from eventstore.log import Append, NewEvent, RecordedEvent
+from eventstore.events import RunCreated, TaskRunCompleted, TaskRunStarted
+from eventstore.log import PURGES, Append, NewEvent, RecordedEvent
 from eventstore.memory import MemoryLog
+from eventstore.payload import Value
 from projections.fold import Fold
 from projections.project import project
 from projections.rows import BY_TABLE, Put, parse
@@ -58,3 +60,14 @@ def test_every_row_that_an_event_makes_has_its_python_types(event: msgspec.Struc
 def test_an_event_of_an_unknown_type_means_nothing() -> None:
     event = UnknownEvent("billing.charged", 3, b'{"task_id":"a"}')
     assert list(project(event, recorded(event, "run"))) == []
+
+
+def test_a_purge_takes_back_all_that_was_folded_before_it() -> None:
+    log, codec = MemoryLog(), Codec()
+    kept = [TaskRunStarted("a", 1), TaskRunCompleted("a", 1, Value("digest", 1, json=msgspec.Raw(b"1")))]
+    for stream in ("purged", "kept"):
+        log.append([Append(stream, [codec.encode(event) for event in (RunCreated("flow"), *kept)])])
+    before = list(log.read_all())
+    log.purge("purged")
+    (purge,) = log.read(PURGES)
+    assert Fold.of([*before, purge], codec).tables == Fold.of(log.read_all(), codec).tables
