@@ -52,7 +52,7 @@ def edited(tmp_path: Path) -> Edit:
 
 
 def task(
-    id: str,  # noqa: A002
+    id: str,
     *parents: str,
     runtime: float = 1.0,
     machine: str = "",
