@@ -29,6 +29,7 @@ REPLACE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 _HINTS = {
     errno.ENOSPC: "Free some space and try again; everything acknowledged before is safe.",
     errno.EDQUOT: "Free some of your quota and try again; everything acknowledged before is safe.",
+    errno.EEXIST: "A file stands where the store's folder should be; give another path.",
     errno.EACCES: "Check the owner and the permissions of the store's folder.",
     errno.EROFS: "The file system is mounted read-only.",
     errno.ELOOP: "A symbolic link stands where the store keeps a file of its own; remove it.",

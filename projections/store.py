@@ -6,8 +6,9 @@ A store address is `jsonl:PATH` (or just a path) for files, or `memory:`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,7 +29,7 @@ from projections.run_commands import RunCommands
 from projections.run_files import RunFiles
 from projections.task_commands import TaskCommands
 from projections.verify import Audit, Report
-from projections.views import Views
+from projections.views import CHECKPOINT, Views
 
 
 class Store(RunCommands, TaskCommands, Queries):
@@ -72,15 +73,14 @@ class Store(RunCommands, TaskCommands, Queries):
 
         A store of files that may be damaged is better not opened at all: see `verify_files`.
         """
-        self.views.catch_up()
-        audit = Audit(self.codec)
-        for event in self.log.read_all():
-            audit.take(event, project_it=True)
-        findings = list(audit.check_blobs(self.values.blobs))
         with self.views.snapshot() as connection:
-            for table in BY_TABLE:
-                findings += audit.check_table(table, tables.contents(connection, table))
-        return audit.report(iter(findings))
+            position, _ = connection.execute(CHECKPOINT).fetchone() or (0, "")
+            kept = {table: tables.contents(connection, table) for table in BY_TABLE}
+        with closing(Audit(self.codec)) as audit:
+            for event in self.log.read_all(until=position):
+                audit.take(event)
+            drift = (finding for table, rows in kept.items() for finding in audit.check_table(table, rows))
+            return audit.report(chain(drift, audit.check_blobs(self.values.blobs)))
 
     def rebuild(self, progress: Callable[[int], None] | None = None) -> None:
         """Make all views again from the log; `progress` is told of numbers of events."""
@@ -114,7 +114,7 @@ def open_store(
         blobs: Blobs = MemoryBlobs()
         views = Views(":memory:", log, codec)
     else:
-        if not create and not (path / "_log").is_dir():
+        if not create and not _is_store(path):
             raise Unavailable(f"there is no store in {path}", "Give the folder of a store with --store.")
         with ExitStack() as undo:
             disk = _open_disk(path)
@@ -132,13 +132,20 @@ def parse_address(address: str) -> tuple[str, Path]:
     scheme, colon, rest = address.partition(":")
     if not colon or scheme not in ("jsonl", "memory", "sqlite", "postgresql", "postgres"):
         scheme, rest = "jsonl", address
-    if scheme in ("sqlite", "postgresql", "postgres") or rest.endswith(".db"):
+    if scheme in ("sqlite", "postgresql", "postgres") or rest.endswith(".db") or "://" in rest:
         raise InvalidInput("this version keeps stores in files only", "Use jsonl:PATH.")
     if scheme == "memory" and rest:
         raise InvalidInput(f"a memory store has no path, but {rest!r} was given", "Use memory: alone.")
     if scheme == "jsonl" and not rest:
         raise InvalidInput("the store address has no path", "Use jsonl:PATH.")
     return scheme, Path(rest)
+
+
+def _is_store(path: Path) -> bool:
+    try:
+        return (path / "_log").is_dir()
+    except OSError as error:
+        raise unavailable(error, f"cannot open a store in {path}") from error
 
 
 def _open_disk(path: Path) -> Disk:

@@ -100,8 +100,8 @@ class Audit:
         """Release the views. Repeated calls do nothing."""
         self.views.close()
 
-    def take(self, event: RecordedEvent, *, project_it: bool = True) -> None:
-        """Check one event, and fold it into the views unless told not to."""
+    def take(self, event: RecordedEvent) -> None:
+        """Check one event, and fold it into the views."""
         self.events += 1
         self._check_chain(event)
         try:
@@ -117,8 +117,7 @@ class Audit:
             self._take_purge(decoded, event)
         for digest in _blob_digests(decoded):
             self._blobs.setdefault(digest, _where(event))
-        if project_it:
-            tables.apply(self.views, project(decoded, event))
+        tables.apply(self.views, project(decoded, event))
 
     def _check_chain(self, event: RecordedEvent) -> None:
         version, hash = self.heads.get(event.stream, (0, GENESIS))
