@@ -62,6 +62,7 @@ class Tail:
                 self.index = Index(disk.database(_INDEX))
                 undo.callback(self.index.close)
                 undo.callback(self._close_file)
+                self._remove_drafts()
                 self._open_first()
                 self.catch_up()
                 self._refuse_gap()
@@ -77,6 +78,12 @@ class Tail:
             yield
         finally:
             self._disk.unlock(self._lock)
+
+    def _remove_drafts(self) -> None:
+        """A purge that was killed leaves a copy of a segment under no name, with events that may be purged later."""
+        for name in self._disk.names(FOLDER):
+            if name.endswith(".new"):
+                self._disk.remove(f"{FOLDER}/{name}")
 
     def _open_first(self) -> None:
         """Stand where the index left off, once it is sure that the segments still say what the index has seen."""

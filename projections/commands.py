@@ -54,9 +54,9 @@ class Actor:
         other._meta = {**self._meta, **meta}
         return other
 
-    def _change_run(
+    def _change(
         self, run_id: str, decide: Callable[[Run], Events], epoch: int | None = None, *, even_deleted: bool = False
-    ) -> Run:
+    ) -> None:
         """Append what the decision comes to, deciding again whenever the run has changed meanwhile.
 
         The threads of one process take turns at a run, or most would decide in vain: of those that decide at the same
@@ -68,10 +68,10 @@ class Actor:
                 run = self._existing(run_id, even_deleted)
                 check_epoch(run, epoch)
                 try:
-                    changed = self._append(run_id, decide(run), version)
+                    self._append(run_id, decide(run), version)
                 except WrongExpectedVersion:
                     continue
-                return self._existing(run_id, True) if changed else run
+                return
 
     def _existing(self, run_id: str, even_deleted: bool) -> Run:
         run = self._queries.get_run(run_id, include_deleted=True)
@@ -81,11 +81,10 @@ class Actor:
             raise NotFound("run", run_id, "It was deleted.")
         return run
 
-    def _append(self, stream: str, events: Sequence[msgspec.Struct], expected: int | Expect = ANY) -> bool:
-        new = [self._codec.encode(event, time=self._now(), meta=self._meta) for event in events]
-        if new:
+    def _append(self, stream: str, events: Sequence[msgspec.Struct], expected: int | Expect = ANY) -> None:
+        if events:
+            new = [self._codec.encode(event, time=self._now(), meta=self._meta) for event in events]
             self._log.append([Append(stream, new, expected)])
-        return bool(new)
 
     def _from_now(self, seconds: float, what: str) -> datetime:
         if not 0 < seconds <= _LONGEST:

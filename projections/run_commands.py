@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from eventstore.failure import Failure
 from eventstore.log import new_id
 from projections import decide_run
 from projections.commands import Actor, Resumption
+from projections.decide import Events
 from projections.rows import Run, TaskRun
 
 _UNFINISHED = ("pending", "running", "waiting")
@@ -122,6 +123,12 @@ class RunCommands(Actor):
             ),
         )
         return Resumption(claimed, seen.epoch + 1, self._queries.resume_plan(run_id))
+
+    def _change_run(
+        self, run_id: str, decide: Callable[[Run], Events], epoch: int | None = None, *, even_deleted: bool = False
+    ) -> Run:
+        self._change(run_id, decide, epoch, even_deleted=even_deleted)
+        return self._existing(run_id, True)
 
     def _tasks(self, run_id: str, *status: str) -> list[TaskRun]:
         return self._queries.list_task_runs(run_id, status=status)

@@ -63,7 +63,7 @@ class TaskCommands(Actor):
             known = {task.task_id: task for task in self._queries.task_runs_among(run_id, ids)}
             return decide.schedule(run, known, events)
 
-        self._change_run(run_id, decision, epoch)
+        self._change(run_id, decision, epoch)
         by_id = {task.task_id: task for task in self._queries.task_runs_among(run_id, ids)}
         return [by_id[task_id] for task_id in ids]
 
@@ -181,7 +181,7 @@ class TaskCommands(Actor):
         def of_run(run: Run) -> Events:
             return decision(self._queries.task_state(run, task_id))
 
-        self._change_run(run_id, of_run, epoch)
+        self._change(run_id, of_run, epoch)
         changed = self._queries.get_task_run(run_id, task_id)
         if changed is None:
             raise NotFound("run", run_id, _DELETED)

@@ -102,17 +102,19 @@ def live_through(story: Story, disk: SimulatedDisk, durability: Durability, ackn
 
 
 def refuse_any_call(name: str, durability: Durability, errors: Errors, *bugs: str) -> int:
-    """Tell a story once for every call and each of the errors it is to meet, and return how many calls there are."""
+    """Tell a story once for every call and each of the errors it is to meet, and return how often that was."""
     story, start, *bounds = begin(name)
     start.bugs = frozenset(bugs)
+    told = 0
     for call in count(1):
         for error, again in errors():
             disk = start.copy()
             disk.fails_at, disk.fails_with, disk.keeps_failing = call, error, again
             life = live_through(story, disk, durability, *bounds)
+            told += 1
         if life.disk.calls < call:
             break
-    return call - 1
+    return told
 
 
 def stop_any_write_short(name: str, *, again: bool) -> int:

@@ -109,4 +109,4 @@ def test_an_engine_that_is_killed_anywhere_is_replaced_without_loss_or_repetitio
     assert verify_files(folder, Codec()).clean
     record_property("engines killed", kills)
     record_property("attempts interrupted", attempts["interrupted"])
-    record_property("seed", seed)
+    record_property("seed", str(seed))
