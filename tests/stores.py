@@ -15,6 +15,7 @@ from projections import Store, open_store, tables
 from projections.fold import Columns, Fold
 from projections.rows import BY_TABLE, Key, Run
 from projections.run_files import LIVE_RUNS, RunFiles
+from tests.crash.children import Children
 
 BACKENDS = ("memory", "jsonl")
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -68,6 +69,13 @@ def file_store(folder: Path, clock: Clock) -> Iterator[Store]:
     """An empty store of files, in `folder`."""
     with open_again(folder, clock) as opened:
         yield opened
+
+
+@pytest.fixture
+def children() -> Iterator[Children]:
+    """Starts other processes, and leaves none behind."""
+    with Children() as started:
+        yield started
 
 
 def open_again(folder: Path, clock: Clock | None = None, *, threshold: int = 64 * 1024) -> Store:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
@@ -21,12 +21,6 @@ from tests.stores import files_due, files_in, folded, open_again, run_of, tables
 
 PATIENCE = 60.0
 WORKERS = 8
-
-
-@pytest.fixture
-def children() -> Iterator[Children]:
-    with Children() as started:
-        yield started
 
 
 def at_once(*jobs: Callable[[], object]) -> list[object]:

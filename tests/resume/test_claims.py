@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,12 +17,6 @@ from tests.stores import Clock, completed, files_in, open_again, run_of
 
 PATIENCE = 60.0
 RESCUERS = 6
-
-
-@pytest.fixture
-def children() -> Iterator[Children]:
-    with Children() as started:
-        yield started
 
 
 def test_a_claim_has_a_higher_epoch_than_every_one_before(store: Store) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,6 @@ from tests.stores import files_due, files_in, folded, open_again, tables_of
 TASKS = 12
 MOST_STEPS = 9
 """An engine is killed after it has told of this many steps, or fewer."""
-
-
-@pytest.fixture
-def children() -> Iterator[Children]:
-    with Children() as started:
-        yield started
 
 
 def result_of(task_id: str, inputs: dict[str, Any]) -> object:

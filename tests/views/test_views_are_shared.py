@@ -20,12 +20,6 @@ PATIENCE = 60.0
 """Seconds after which a thread counts as stuck."""
 
 
-@pytest.fixture
-def children() -> Iterator[Children]:
-    with Children() as started:
-        yield started
-
-
 def test_two_stores_on_one_folder_see_each_others_writes_at_once(file_store: Store, folder: Path) -> None:
     with open_again(folder) as other:
         run_of(file_store, "a", "b")
