@@ -116,7 +116,7 @@ class TaskRunScheduled(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TaskRunStarted(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An attempt has begun. `consumes` maps each dependency to the digest of the output it was given."""
+    """An attempt has begun. `consumes` maps each dependency to the digest of the output it was given, "" for none."""
 
     task_id: str
     attempt: Number

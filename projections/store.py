@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from datetime import datetime
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -65,7 +65,7 @@ class Store(RunCommands, TaskCommands, Queries):
         """
         events: Iterable[RecordedEvent] = self.log.read(run_id, until=version)
         if time is not None:
-            events = (event for event in events if event.recorded_at <= time)
+            events = takewhile(lambda event: event.recorded_at <= time, events)
         return Fold.of(events, self.codec)
 
     def verify(self) -> Report:
