@@ -34,6 +34,14 @@ def test_a_run_can_be_seen_as_it_was_at_a_time_of_recording(store: Store, clock:
     assert store.as_of("run", time=NOON).tables == Fold().tables
 
 
+def test_a_clock_set_back_leaves_no_hole_in_what_is_seen(store: Store, clock: Clock) -> None:
+    run_of(store, "a")
+    clock.time -= timedelta(hours=1)
+    completed(store, "run", "a", 1)
+    seen = store.as_of("run", time=clock.time)
+    assert seen.tables == Fold().tables, "the first event was recorded later than that, by the clock of then"
+
+
 def test_times_are_those_of_the_events(store: Store, clock: Clock) -> None:
     clock.step = timedelta(0)
     run_of(store, "a")
