@@ -1,7 +1,7 @@
 """Decides what a commit comes to, as a pure function every backend shares.
 
 A backend supplies three look-ups, made while nobody else can append: a stream's head, the commit an event id is in,
-and a consumer's checkpoint.
+and a consumer's checkpoint. `admit` decides on new events, and `readmit` on events that another log has recorded.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import msgspec
 from eventstore.chain import GENESIS, event_hash
 from eventstore.errors import (
     CheckpointConflict,
+    Conflict,
     DuplicateEventId,
     InvalidInput,
     TooLarge,
     WrongExpectedVersion,
 )
 from eventstore.log import ANY, EXISTS, PURGES, Append, Appended, Checkpoint, Expect, NewEvent, RecordedEvent
+from eventstore.purges import STREAM_PURGED, purge_of
 
 MAX_ID_BYTES = 1024
 MAX_META_BYTES = 64 * 1024
@@ -75,6 +77,7 @@ def admit(
             events.append(
                 RecordedEvent(
                     position=first_position + len(events),
+                    commit=first_position,
                     stream=entry.stream,
                     version=version,
                     id=event.id,
@@ -89,6 +92,95 @@ def admit(
                 )
             )
     return Appended(tuple(events), {stream: head.version for stream, head in heads.items()})
+
+
+def readmit(
+    commits: Sequence[Sequence[RecordedEvent]],
+    head: FindHead,
+    commit_of: FindCommit,
+    *,
+    checkpoint: Checkpoint | None,
+    checkpoint_of: FindCheckpoint,
+    first_position: int,
+) -> list[tuple[RecordedEvent, ...]]:
+    """The commits that are new here, as they are to be recorded. The look-ups tell of the log before all of them.
+
+    Whoever writes them removes, for each record of a purge among them, its stream's events at lower positions.
+    Raises `Conflict`, `DuplicateEventId` or `CheckpointConflict`.
+    """
+    if checkpoint is not None:
+        _check_checkpoint(checkpoint, checkpoint_of(checkpoint.name))
+    growing = _Growing(head, commit_of)
+    new: list[tuple[RecordedEvent, ...]] = []
+    for commit in commits:
+        if not growing.holds(commit):
+            new.append(growing.take(commit, first_position))
+            first_position += len(commit)
+    return new
+
+
+class _Growing:
+    """The log as it will be once the commits restored so far are in it."""
+
+    def __init__(self, head: FindHead, commit_of: FindCommit) -> None:
+        self._head, self._commit_of = head, commit_of
+        self._heads: dict[str, Head] = {}
+        self._commits: dict[UUID, Sequence[RecordedEvent]] = {}
+        self._purged: dict[str, int] = {}
+
+    def holds(self, commit: Sequence[RecordedEvent]) -> bool:
+        """Whether all of this commit is here already. Raises `DuplicateEventId` if only part of it, or others, are."""
+        here = self._here(commit)
+        if not here:
+            return False
+        first = next(iter(here.values()))
+        for event in commit:
+            known = here.get(event.id)
+            if known is None or known != msgspec.structs.replace(event, position=known.position, commit=first.commit):
+                raise DuplicateEventId(str((known or first).id), (known or first).position)
+        return True
+
+    def _here(self, commit: Sequence[RecordedEvent]) -> dict[UUID, RecordedEvent]:
+        """The commit's ids that are here, with what is here under them."""
+        known: dict[UUID, RecordedEvent] = {}
+        for event in commit:
+            if event.id not in known:
+                found = self._commits.get(event.id) or self._commit_of(event.id) or ()
+                known |= {each.id: each for each in found if each.position >= self._purged.get(each.stream, 0)}
+        return {event.id: known[event.id] for event in commit if event.id in known}
+
+    def take(self, commit: Sequence[RecordedEvent], position: int) -> tuple[RecordedEvent, ...]:
+        """Put a commit on top, and return it as it is to be recorded. Raises `Conflict` if it does not fit there."""
+        taken = []
+        for place, event in enumerate(commit):
+            before = self._heads.get(event.stream) or self._head(event.stream)
+            _check_continues(event, before)
+            self._heads[event.stream] = Head(event.version, event.hash)
+            taken.append(
+                msgspec.structs.replace(
+                    event,
+                    position=position + place,
+                    commit=position,
+                    time=event.time.astimezone(UTC),
+                    recorded_at=event.recorded_at.astimezone(UTC),
+                    meta=dict(event.meta),
+                )
+            )
+            if event.stream == PURGES:
+                gone = purge_of(event).stream
+                self._heads[gone], self._purged[gone] = Head(), position
+        self._commits |= {event.id: taken for event in taken}
+        return tuple(taken)
+
+
+def _check_continues(event: RecordedEvent, before: Head) -> None:
+    what = f"version {event.version} of stream {event.stream!r}"
+    if event.version != before.version + 1:
+        hint = "A stream is restored from its first event on, in order, and only where nobody else appends to it."
+        raise Conflict(f"{what} does not continue it here, where it is at version {before.version}", hint)
+    if event_hash(before.hash, event.stream, event.version, event) != event.hash:
+        hint = "The stream has other events here, or this one was changed: run `eventstore verify` on both stores."
+        raise Conflict(f"the hash of {what} does not continue its chain here", hint)
 
 
 def check_expected(beliefs: Iterator[tuple[str, int | Expect, int]]) -> None:
@@ -121,19 +213,68 @@ def validate(commit: Sequence[Append], checkpoint: Checkpoint | None = None) -> 
                 raise InvalidInput(f"two expectations for stream {entry.stream!r} in one commit", "State one.")
             believed.add(entry.stream)
         for event in entry.events:
-            size += _check_event(event)
+            _check_kind(event, NewEvent, "an event")
+            size += _check_content(event)
             ids.add(event.id)
     if len(ids) < sum(len(entry.events) for entry in commit):
         raise InvalidInput("two events of one commit have the same id", "Give every event its own id.")
+    _check_size(size)
+    _validate_checkpoint(checkpoint)
+
+
+def validate_recorded(commits: Sequence[Sequence[RecordedEvent]], checkpoint: Checkpoint | None = None) -> None:
+    """Refuse, before any look-up, commits that no log can have recorded. Raises `InvalidInput` or `TooLarge`.
+
+    Where they stood in the other log is not looked at.
+    """
+    _check_kind(commits, Sequence, "what is to be restored")
+    for commit in commits:
+        _check_kind(commit, Sequence, "a commit")
+        size = 0
+        for event in commit:
+            _check_kind(event, RecordedEvent, "an event")
+            check_name(event.stream)
+            size += _check_content(event)
+            _check_number(event.version, f"the version of event {event.id}", least=1)
+            _check_time(event.recorded_at, event.id)
+            _check_kind(event.hash, str, f"the hash of event {event.id}")
+            if event.stream == PURGES:
+                _check_purge(event, alone=len(commit) == 1)
+        _check_size(size)
+        if len({event.id for event in commit}) < max(len(commit), 1):
+            reason = "two events of one commit have the same id" if commit else "a commit has no events"
+            raise InvalidInput(reason, "Restore commits as the other log has them.")
+        if len({event.recorded_at for event in commit}) > 1:
+            reason = f"the commit of event {commit[0].id} was recorded at several times"
+            raise InvalidInput(reason, "Make each commit of the other log one commit: its events have one `commit`.")
+    _validate_checkpoint(checkpoint)
+
+
+def _check_purge(event: RecordedEvent, *, alone: bool) -> None:
+    try:
+        purged = purge_of(event) if event.type == STREAM_PURGED and alone else None
+    except msgspec.DecodeError:
+        purged = None
+    if purged is None:
+        hint = f"Stream {PURGES!r} is the logs' own: restore it as another log has it."
+        raise InvalidInput(f"event {event.id} is no record of a purge, in a commit of its own", hint)
+    check_stream(purged.stream)
+
+
+def _validate_checkpoint(checkpoint: Checkpoint | None) -> None:
+    if checkpoint is None:
+        return
+    _check_kind(checkpoint, Checkpoint, "the checkpoint")
+    check_name(checkpoint.name, "checkpoint name")
+    _check_number(checkpoint.position, "the checkpoint's position")
+    if checkpoint.previous is not None and checkpoint.previous is not ANY:
+        _check_number(checkpoint.previous, "the checkpoint's previous position")
+
+
+def _check_size(size: int) -> None:
     if size > MAX_COMMIT_BYTES:
         reason = f"{size:,} bytes of data and meta; the limit is {MAX_COMMIT_BYTES:,}"
         raise TooLarge("commit", reason, "Append in parts.")
-    if checkpoint is not None:
-        _check_kind(checkpoint, Checkpoint, "the checkpoint")
-        check_name(checkpoint.name, "checkpoint name")
-        _check_number(checkpoint.position, "the checkpoint's position")
-        if checkpoint.previous is not None and checkpoint.previous is not ANY:
-            _check_number(checkpoint.previous, "the checkpoint's previous position")
 
 
 def check_stream(stream: str) -> None:
@@ -157,9 +298,8 @@ def _check_checkpoint(checkpoint: Checkpoint, current: int | None) -> None:
         raise CheckpointConflict(checkpoint.name, checkpoint.previous, current)
 
 
-def _check_event(event: NewEvent) -> int:
+def _check_content(event: NewEvent | RecordedEvent) -> int:
     """Refuse an event no log can keep, and say how many bytes its data and meta come to."""
-    _check_kind(event, NewEvent, "an event")
     check_name(event.type, "event type")
     check_name(event.content_type, "content type")
     if type(event.id) is not UUID:

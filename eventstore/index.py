@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 import msgspec
@@ -18,6 +18,7 @@ import msgspec
 from eventstore.admit import Head
 from eventstore.line import CommitLine
 from eventstore.log import PURGES, Purged
+from eventstore.sqlite_session import connect, transaction
 
 FLUSH_AFTER = 2_000
 FORMAT = 1
@@ -48,6 +49,7 @@ ADD_EVENT = """INSERT OR IGNORE INTO events
 PLACE_OF_ID = "SELECT segment, start, length FROM events WHERE id = ?"
 LARGEST_ID = "SELECT max(id) FROM events"
 CHECKPOINT = "SELECT position FROM checkpoints WHERE name = ?"
+CHECKPOINTS = "SELECT name, position FROM checkpoints"
 SET_CHECKPOINT = "INSERT OR REPLACE INTO checkpoints VALUES (?, ?)"
 STREAM_PLACES = """SELECT version, segment, start, length FROM events
     WHERE stream = (SELECT number FROM streams WHERE id = ?) AND version > ? AND version <= ?
@@ -121,10 +123,10 @@ class Index:
         return self._open()
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._database, timeout=30, isolation_level=None, check_same_thread=False)
+        connection = connect(self._database)
         try:
             connection.executescript(PRAGMAS)
-            with _transaction(connection):
+            with transaction(connection):
                 (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
                 if not tables:
                     for statement in SCHEMA.split(";"):
@@ -181,7 +183,7 @@ class Index:
 
         False if another process had written as much or more: what it wrote was taken over instead, with its `last`.
         """
-        with _transaction(self._connection):
+        with transaction(self._connection):
             row = self._connection.execute(WITNESS).fetchone()
             behind = row is None or row[0] < self.last.commit
             if behind:
@@ -231,6 +233,10 @@ class Index:
             known = row[0] if row else None
         return known
 
+    def checkpoints(self) -> dict[str, int]:
+        """All checkpoints."""
+        return dict(self._connection.execute(CHECKPOINTS).fetchall()) | self._checkpoints
+
     def stream_places(self, stream: str, after: int, until: int, backward: bool, limit: int) -> list[tuple[int, Place]]:
         """The next places, by version, of at most `limit` of a stream's events with after < version ≤ until."""
         query = STREAM_PLACES_BACKWARD if backward else STREAM_PLACES
@@ -261,7 +267,7 @@ class Index:
 
     def rewritten(self, segment: int, lines: Iterable[tuple[CommitLine, Place, str]]) -> None:
         """A segment has been rewritten without its purged events: its lines have moved."""
-        with _transaction(self._connection):
+        with transaction(self._connection):
             for line, place, checksum in lines:
                 for offset in range(len(line.events)):
                     self._connection.execute(MOVE_EVENT, (place.start, place.length, line.position + offset))
@@ -294,14 +300,3 @@ class Index:
 
     def close(self) -> None:
         self._connection.close()
-
-
-@contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")

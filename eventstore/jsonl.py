@@ -16,25 +16,34 @@ from datetime import datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 from uuid import UUID
 
 import msgspec
 
-from eventstore.admit import admit, check_expected, check_name, validate
+from eventstore.admit import check_expected, check_name, validate, validate_recorded
 from eventstore.disk import Disk, unavailable
 from eventstore.errors import Closed, EventStoreError, InvalidInput, LogCorrupt, Unavailable
 from eventstore.group import GroupCommit, Ticket
 from eventstore.hooks import tell
 from eventstore.line import CommitLine
-from eventstore.log import ANY, PURGES, Append, Appended, Checkpoint, Expect, Hook, Purged, RecordedEvent, now
+from eventstore.log import (
+    ANY,
+    PURGES,
+    Append,
+    Appended,
+    Checkpoint,
+    Durability,
+    Expect,
+    Hook,
+    Purged,
+    RecordedEvent,
+    now,
+)
 from eventstore.pending import Pending
 from eventstore.purges import purge_event
 from eventstore.reader import EventReader
 from eventstore.segments import FOLDER, LineReader, Repair, logger
 from eventstore.tail import Tail, Written
-
-Durability = Literal["full", "batched", "none"]
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 BATCH_SECONDS = 0.05
@@ -110,24 +119,31 @@ class JsonlLog:
         """Admit, write, sync and publish the commits of all waiting threads, as one write."""
         with self._at_the_end():
             with self._mutex:
-                if self._tail.end >= self._segment_bytes:
-                    self._tail.roll()
+                self._roll_if_full()
                 lines = self._admit(batch)
-                repeated = any(ticket.result and ticket.result.repeated for ticket in batch)
-                self._in_flight = True
-            written: Sequence[Written] = ()
-            try:
-                if lines:
-                    written = self._tail.write(lines, durable=self.durability == "full")
-                elif repeated and self.durability == "full" and self._tail.behind:
-                    self._tail.sync()  # whoever wrote it first may have been killed before its own sync
-            finally:
-                with self._mutex:
-                    self._in_flight = False
-                    self._publish(written)
+            self._write(lines, repeated=any(ticket.result and ticket.result.repeated for ticket in batch))
+        self._tell_hook(batch)
+
+    def _roll_if_full(self) -> None:
+        if self._tail.end >= self._segment_bytes:
+            self._tail.roll()
+
+    def _write(self, lines: Sequence[CommitLine], *, repeated: bool) -> None:
+        """Write, sync and publish these lines. `repeated` says that somebody relies on lines that are there already."""
+        with self._mutex:
+            self._in_flight = True
+        written: Sequence[Written] = ()
+        try:
+            if lines:
+                written = self._tail.write(lines, durable=self.durability == "full")
+            elif repeated and self.durability == "full" and self._tail.behind:
+                self._tail.sync()  # whoever wrote it first may have been killed before its own sync
+        finally:
+            with self._mutex:
+                self._in_flight = False
+                self._publish(written)
         if self.durability == "batched" and written:
             self._sync_soon()
-        self._tell_hook(batch)
 
     @contextlib.contextmanager
     def _at_the_end(self) -> Iterator[None]:
@@ -153,27 +169,17 @@ class JsonlLog:
 
     def _admit(self, batch: list[Ticket[_Request, Appended]]) -> list[CommitLine]:
         """Decide every request on the log as it will be after the ones before it, and return the lines to write."""
-        pending = Pending(self._index, self._commit_of, self._tail.synced_commit)
+        pending = self._pending()
         for ticket in batch:
-            request = ticket.request
-            recorded_at = self._clock()
+            request, recorded_at = ticket.request, self._clock()
             try:
-                result = admit(
-                    request.commit,
-                    pending.head,
-                    pending.commit_of,
-                    checkpoint=request.checkpoint,
-                    checkpoint_of=pending.checkpoint,
-                    first_position=pending.next_position,
-                    recorded_at=recorded_at,
-                )
+                ticket.result = pending.admit(request.commit, request.checkpoint, recorded_at)
             except EventStoreError as error:
                 ticket.error = error
-                continue
-            ticket.result = result
-            if not result.repeated and (result.events or request.checkpoint):
-                pending.add(result.events, request.checkpoint, recorded_at)
         return pending.lines
+
+    def _pending(self) -> Pending:
+        return Pending(self._index, self._commit_of, self._tail.synced_commit)
 
     def _commit_of(self, id: UUID) -> Sequence[RecordedEvent] | None:
         place = self._index.place_of(id)
@@ -292,6 +298,10 @@ class JsonlLog:
         with self._up_to_date():
             return self._index.checkpoint(name)
 
+    def checkpoints(self) -> dict[str, int]:
+        with self._up_to_date():
+            return self._index.checkpoints()
+
     def wait(self, after: int, timeout: float | None = None) -> bool:
         deadline = None if timeout is None else time.monotonic() + timeout
         changes = _folder_changes(self.root / FOLDER, deadline)
@@ -316,6 +326,21 @@ class JsonlLog:
                     self._tail.finish_purges()
             self._tell_hook([record])
         return purged
+
+    def restore(self, commits: Sequence[Sequence[RecordedEvent]], *, checkpoint: Checkpoint | None = None) -> int:
+        validate_recorded(commits, checkpoint)
+        with self._group.turn():
+            with self._at_the_end():
+                with self._mutex:
+                    self._roll_if_full()
+                    pending = self._pending()
+                    new = pending.readmit(commits, checkpoint, self._clock())
+                self._write(pending.lines, repeated=True)
+                if any(event.stream == PURGES for commit in commits for event in commit):
+                    with self._mutex:
+                        self._tail.finish_purges()
+            tell(self.hook, new)
+        return len(new)
 
     def close(self) -> None:
         if self._closed == _CLOSED or self._process != os.getpid():

@@ -67,7 +67,7 @@ class CommitLine(msgspec.Struct, frozen=True, omit_defaults=True):
     def recorded(self) -> list[RecordedEvent]:
         """The events that are still there."""
         return [
-            _recorded(event, self.position + place, self.recorded_at)
+            _recorded(event, self.position + place, self)
             for place, event in enumerate(self.events)
             if event is not None
         ]
@@ -127,7 +127,7 @@ def event_line(event: RecordedEvent) -> EventLine:
         time=event.time,
         hash=event.hash,
         schema=event.schema,
-        content_type=event.content_type,
+        content_type=JSON if event.content_type == JSON else event.content_type,  # left out only if it is that object
         meta=event.meta,
         data=msgspec.Raw(event.data) if plain else msgspec.UNSET,
         data64=msgspec.UNSET if plain else event.data,
@@ -148,20 +148,21 @@ def commit_line(
     return CommitLine(commit, position, synced, recorded_at, tuple(map(event_line, events)), moved)
 
 
-def _recorded(event: EventLine, position: int, recorded_at: datetime) -> RecordedEvent:
+def _recorded(event: EventLine, position: int, line: CommitLine) -> RecordedEvent:
     if event.data64 is not msgspec.UNSET:
         data = event.data64
     else:
         data = bytes(event.data) if event.data is not msgspec.UNSET else b""
     return RecordedEvent(
         position=position,
+        commit=line.position,
         stream=event.stream,
         version=event.version,
         id=event.id,
         type=event.type,
         schema=event.schema,
         time=event.time,
-        recorded_at=recorded_at,
+        recorded_at=line.recorded_at,
         data=data,
         meta=event.meta,
         content_type=event.content_type,

@@ -10,13 +10,16 @@ from __future__ import annotations
 import enum
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 import msgspec
 from uuid_utils.compat import uuid7
 
 JSON = "application/json"
+
+Durability = Literal["full", "batched", "none"]
+"""What a crash of the machine can cost; each log says what these mean for it."""
 
 PURGES = "$purges"
 """The stream in which a log records what it has physically removed. Nobody else appends to it."""
@@ -61,9 +64,14 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event in the log. `hash` chains it to the event before it in its stream; see `eventstore.chain`."""
+    """An event in the log. `hash` chains it to the event before it in its stream; see `eventstore.chain`.
+
+    `commit` is the position that its commit's first event was given. It stays that number when that one is purged, so
+    who reads the whole log sees where each commit ends.
+    """
 
     position: int
+    commit: int
     stream: str
     version: int
     id: UUID
@@ -162,7 +170,9 @@ class Log(Protocol):
     ) -> Iterator[RecordedEvent]:
         """The whole log's events with after < position ≤ until, of the given types only if there are any given.
 
-        Who has seen position p never later finds an event below p. The end is fixed when the call is made.
+        Who has seen position p never later finds an event below p. The end is fixed when the call is made. A log
+        whose writers do not wait for one another shows a commit here once no append is under way that was begun
+        before it; in its streams it shows at once.
         """
 
     def version(self, stream: str) -> int:
@@ -174,6 +184,9 @@ class Log(Protocol):
     def checkpoint(self, name: str) -> int | None:
         """The stored checkpoint, or None if there is none of that name."""
 
+    def checkpoints(self) -> dict[str, int]:
+        """All stored checkpoints, by name."""
+
     def wait(self, after: int, timeout: float | None = None) -> bool:
         """Block until the head is past `after`: True; or until `timeout` seconds have passed: False."""
 
@@ -183,6 +196,23 @@ class Log(Protocol):
         Positions of removed events stay unused; every reader passes over them. The stream can then be made anew, as
         if it had never been. An unknown stream removes nothing and leaves no record.
         Raises `WrongExpectedVersion`.
+        """
+
+    def restore(self, commits: Sequence[Sequence[RecordedEvent]], *, checkpoint: Checkpoint | None = None) -> int:
+        """Append commits of another log as they were recorded there, and return how many of their events were new.
+
+        Each commit stays one commit. All its events say is kept, hashes and times of recording included; only
+        `position` and `commit` are this log's own. A commit whose events are all here already, as they are there, is
+        passed over; so a copy can be repeated, and one that was cut off goes on. A record of a purge removes here, too,
+        what is here of its stream before it.
+
+        A refusal writes nothing at all; a crash may leave the first so many commits. The checkpoint is stored with the
+        last new commit, or alone if none is new, and whatever it says of `previous` is held against what is here.
+        The events must continue what is here of their streams.
+
+        Raises `Conflict` if they do not, `DuplicateEventId` if part of a commit is here, or other events under its ids;
+        `CheckpointConflict`, `InvalidInput`, `TooLarge`: nothing was written. `OutcomeUnknown`: open the log again and
+        repeat the call.
         """
 
     def close(self) -> None:

@@ -10,11 +10,11 @@ from datetime import datetime
 from itertools import islice
 from uuid import UUID
 
-from eventstore.admit import Head, admit, check_expected, check_name, validate
+from eventstore.admit import Head, admit, check_expected, check_name, readmit, validate, validate_recorded
 from eventstore.errors import Closed
 from eventstore.hooks import tell
 from eventstore.log import ANY, PURGES, Append, Appended, Checkpoint, Expect, Hook, Purged, RecordedEvent, now
-from eventstore.purges import purge_event
+from eventstore.purges import purge_event, purge_of
 
 
 class MemoryLog:
@@ -50,17 +50,26 @@ class MemoryLog:
         )
         if result.repeated:
             return result
+        self._move(checkpoint)
+        self._add(result.events)
+        self._tell(result.events)
+        return result
+
+    def _move(self, checkpoint: Checkpoint | None) -> None:
         if checkpoint is not None:
             self._checkpoints[checkpoint.name] = checkpoint.position
-        if result.events:
-            self._events += result.events
-            self._last_position = result.events[-1].position
-            for event in result.events:
-                self._streams.setdefault(event.stream, []).append(event)
-                self._commits[event.id] = result.events
+
+    def _add(self, commit: Sequence[RecordedEvent]) -> None:
+        self._events += commit
+        for event in commit:
+            self._last_position = event.position
+            self._streams.setdefault(event.stream, []).append(event)
+            self._commits[event.id] = commit
+
+    def _tell(self, events: Sequence[RecordedEvent]) -> None:
+        if events:
             self._changed.notify_all()
-            tell(self.hook, result.events)
-        return result
+            tell(self.hook, events)
 
     def _head(self, stream: str) -> Head:
         events = self._streams.get(stream)
@@ -110,6 +119,10 @@ class MemoryLog:
         with self._open():
             return self._checkpoints.get(name)
 
+    def checkpoints(self) -> dict[str, int]:
+        with self._open():
+            return dict(self._checkpoints)
+
     def wait(self, after: int, timeout: float | None = None) -> bool:
         with self._open():
             self._changed.wait_for(lambda: self._last_position > after or self._closed, timeout)
@@ -120,16 +133,40 @@ class MemoryLog:
         validate([Append(stream, expected=expected)])
         with self._open():
             check_expected(iter([(stream, expected, self._head(stream).version)]))
-            gone = self._streams.pop(stream, [])
+            gone = self._streams.get(stream, [])
             if not gone:
                 return Purged(stream, 0)
             purged = Purged(stream, len(gone), gone[-1].version, gone[-1].position, gone[-1].hash)
-            self._events = [event for event in self._events if event.stream != stream]
-            for event in gone:
-                rest = tuple(other for other in self._commits.pop(event.id) if other.stream != stream)
-                self._commits |= {other.id: rest for other in rest}
+            self._forget(stream)
             self._append([Append(PURGES, [purge_event(purged)])])
             return purged
+
+    def _forget(self, stream: str) -> None:
+        self._events = [event for event in self._events if event.stream != stream]
+        for event in self._streams.pop(stream, []):
+            rest = tuple(other for other in self._commits.pop(event.id) if other.stream != stream)
+            self._commits |= {other.id: rest for other in rest}
+
+    def restore(self, commits: Sequence[Sequence[RecordedEvent]], *, checkpoint: Checkpoint | None = None) -> int:
+        validate_recorded(commits, checkpoint)
+        with self._open():
+            new = readmit(
+                commits,
+                self._head,
+                self._commits.get,
+                checkpoint=checkpoint,
+                checkpoint_of=self._checkpoints.get,
+                first_position=self._last_position + 1,
+            )
+            self._move(checkpoint)
+            for commit in new:
+                self._add(commit)
+                for event in commit:
+                    if event.stream == PURGES:
+                        self._forget(purge_of(event).stream)
+            events = [event for commit in new for event in commit]
+            self._tell(events)
+            return len(events)
 
     def close(self) -> None:
         with self._changed:

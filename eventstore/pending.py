@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from eventstore.admit import Head
+from eventstore.admit import Head, admit, readmit
 from eventstore.index import Index
 from eventstore.line import CommitLine, commit_line
-from eventstore.log import Checkpoint, RecordedEvent
+from eventstore.log import Append, Appended, Checkpoint, RecordedEvent
 
 
 class Pending:
@@ -38,6 +38,42 @@ class Pending:
     def checkpoint(self, name: str) -> int | None:
         known = self._checkpoints.get(name)
         return self._index.checkpoint(name) if known is None else known
+
+    def admit(self, commit: Sequence[Append], checkpoint: Checkpoint | None, recorded_at: datetime) -> Appended:
+        """Decide a commit, and put it on top if there is anything to write."""
+        result = admit(
+            commit,
+            self.head,
+            self.commit_of,
+            checkpoint=checkpoint,
+            checkpoint_of=self.checkpoint,
+            first_position=self.next_position,
+            recorded_at=recorded_at,
+        )
+        if not result.repeated and (result.events or checkpoint):
+            self.add(result.events, checkpoint, recorded_at)
+        return result
+
+    def readmit(
+        self, commits: Sequence[Sequence[RecordedEvent]], checkpoint: Checkpoint | None, now: datetime
+    ) -> list[RecordedEvent]:
+        """Decide commits of another log, put the new ones on top, and return their events.
+
+        Nothing else can be decided afterwards: purges among them are not followed before they are in the index.
+        """
+        new = readmit(
+            commits,
+            self.head,
+            self.commit_of,
+            checkpoint=checkpoint,
+            checkpoint_of=self.checkpoint,
+            first_position=self.next_position,
+        )
+        for commit in new:
+            self.add(commit, checkpoint if commit is new[-1] else None, commit[0].recorded_at)
+        if checkpoint is not None and not new:
+            self.add((), checkpoint, now)
+        return [event for commit in new for event in commit]
 
     def add(self, events: Sequence[RecordedEvent], checkpoint: Checkpoint | None, recorded_at: datetime) -> None:
         """Put a commit on top."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 from eventstore.disk import READ, Disk
 from eventstore.index import Index, Place
@@ -59,7 +59,8 @@ class EventReader:
         """Events with after < position ≤ until, as they stand in the segments: faster than looking up each place."""
         with self._mutex:
             first = self._index.places(after, until, False, 1)
-            purged = {purge.stream: purge.position for purge in self._index.unfinished_purges()}
+            unfinished = sorted(self._index.unfinished_purges(), key=attrgetter("position"))
+            purged = {purge.stream: purge.position for purge in unfinished}
         if not first:
             return
         number, place = first[0]

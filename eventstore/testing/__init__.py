@@ -27,6 +27,8 @@ pytest.register_assert_rewrite(
             "purging",
             "reading",
             "refusals",
+            "restored_purges",
+            "restoring",
         )
     )
 )

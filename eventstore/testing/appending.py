@@ -53,6 +53,14 @@ class Appending(Opening):
         assert len({e.recorded_at for e in found}) == 1
         assert found[0].recorded_at.utcoffset() == timedelta(0)
 
+    def test_the_events_of_one_commit_name_the_position_it_begins_at(self, log: Log) -> None:
+        commits = [log.append([Append("a", events(2)), Append(other, events(1))]).events for other in "abc"]
+
+        assert [[e.commit for e in commit] for commit in commits] == [3 * [commit[0].position] for commit in commits]
+        assert [e.commit for e in log.read_all()] == [e.commit for commit in commits for e in commit]
+        assert [e.commit for e in log.read("b")] == [commits[1][0].position]
+        assert [e.commit for e in log.read_all(backward=True, limit=1)] == [commits[2][0].position]
+
     def test_version_zero_means_a_stream_that_does_not_exist(self, log: Log) -> None:
         assert write(log, "a", 2, expected=0).versions["a"] == 2
         with unchanged(log), pytest.raises(WrongExpectedVersion):

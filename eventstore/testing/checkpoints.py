@@ -77,6 +77,13 @@ class Checkpoints(Opening):
             log.append([], checkpoint=Checkpoint(name, position, None))
         assert [log.checkpoint(name) for name in names] == list(range(len(names)))
 
+    def test_all_checkpoints_are_found_by_name(self, log: Log) -> None:
+        assert log.checkpoints() == {}
+        log.append([Append("a", events(2))], checkpoint=Checkpoint("views", 1))
+        log.append([], checkpoint=Checkpoint("mail ✉", 0))
+        log.append([], checkpoint=Checkpoint("views", 2))
+        assert log.checkpoints() == {"views": 2, "mail ✉": 0}
+
     def test_a_refused_commit_leaves_its_checkpoint_where_it_was(self, log: Log) -> None:
         ours = event()
         log.append([Append("a", [ours])], checkpoint=Checkpoint("views", 1))

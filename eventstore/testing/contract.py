@@ -12,10 +12,24 @@ from eventstore.testing.persistence import Persistence
 from eventstore.testing.purging import Purging
 from eventstore.testing.reading import Reading
 from eventstore.testing.refusals import Refusals
+from eventstore.testing.restored_purges import RestoredPurges
+from eventstore.testing.restoring import Restoring
 
 
 class LogContract(
-    Appending, Refusals, Keeping, Idempotence, Reading, Order, Checkpoints, Purging, Waiting, Hooks, Closing
+    Appending,
+    Refusals,
+    Keeping,
+    Idempotence,
+    Reading,
+    Order,
+    Checkpoints,
+    Purging,
+    Restoring,
+    RestoredPurges,
+    Waiting,
+    Hooks,
+    Closing,
 ):
     """What every log must do. Inherit from it in a class `Test…` of your own suite and override `open_log`."""
 

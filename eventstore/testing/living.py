@@ -162,7 +162,9 @@ CALLS: dict[str, Callable[[Log], object]] = {
     "head": lambda log: log.head(),
     "checkpoint": lambda log: log.checkpoint("views"),
     "wait": lambda log: log.wait(0, 0),
+    "checkpoints": lambda log: log.checkpoints(),
     "purge": lambda log: log.purge("a"),
+    "restore": lambda log: log.restore([]),
 }
 
 

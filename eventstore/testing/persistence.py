@@ -12,8 +12,10 @@ import pytest
 from eventstore.chain import GENESIS, event_hash
 from eventstore.errors import CheckpointConflict, DuplicateEventId, WrongExpectedVersion
 from eventstore.log import PURGES, Append, Checkpoint, Log
+from eventstore.memory import MemoryLog
 from eventstore.testing.opening import PATIENCE, Opening, datas, event, events, in_threads, unchanged, write
 from eventstore.testing.order import append_blocks, count_to, follow, won
+from eventstore.testing.restoring import commits_of, told
 
 Reopen = Callable[[], Log]
 
@@ -85,6 +87,39 @@ class Persistence(Opening):
             log.append([], checkpoint=Checkpoint("views", 4, None))
         log.append([], checkpoint=Checkpoint("views", 4, 3))
         assert reopen().checkpoint("views") == 4
+
+    def test_what_was_restored_is_there_when_the_log_is_opened_again(self, reopen: Reopen) -> None:
+        other = MemoryLog()
+        write(other, "gone", 3)
+        other.append([Append("a", [event(b"\xff\n")]), Append("gone", events(1))])
+        unpurged = commits_of(other)
+        other.purge("gone")
+        write(other, "gone")
+        commits = [*unpurged, *commits_of(other, after=5)]
+        log = reopen()
+        before = write(log, "before").events[0].position
+        assert log.restore(commits, checkpoint=Checkpoint("copy", 7)) == 7
+        everything = list(log.read_all())
+
+        for _ in range(2):
+            log = reopen()
+            assert (list(log.read_all()), log.checkpoints()) == (everything, {"copy": 7})
+            assert [told(e) for e in log.read_all(after=before)] == [told(e) for e in other.read_all()]
+            with unchanged(log):
+                assert log.restore(commits_of(other)) == 0
+
+    def test_what_one_open_log_restores_the_other_passes_over(self, log: Log, other: Log) -> None:
+        source = MemoryLog()
+        for number in range(20):
+            source.append([Append("a", events(2)), Append(f"s-{number}", events(1))])
+        commits = commits_of(source)
+
+        logs = (log, other)
+        new = in_threads(lambda number: logs[number % 2].restore(commits))
+
+        assert sum(new) == 60
+        assert list(log.read_all()) == list(other.read_all())
+        assert [told(e) for e in other.read_all()] == [told(e) for e in source.read_all()]
 
     def test_a_purged_stream_stays_gone(self, reopen: Reopen) -> None:
         log = reopen()

@@ -28,6 +28,17 @@ class Purging(Opening):
         assert [e for e in log.read_all(backward=True) if e.stream != PURGES] == others[::-1]
         assert (log.version("a"), log.version("b")) == (2, 1)
 
+    def test_what_is_left_of_a_commit_names_the_position_it_began_at(self, log: Log) -> None:
+        write(log, "a")
+        first = log.append([Append("gone", events(2)), Append("b", events(1)), Append("gone", events(1))]).events[0]
+        log.append([Append("c", events(1)), Append("gone", events(1))])
+
+        log.purge("gone")
+
+        kept = list(log.read_all(after=first.position))
+        assert [(e.stream, e.commit) for e in kept[:2]] == [("b", first.position), ("c", kept[1].position)]
+        assert [e.commit for e in log.read("b")] == [first.position]
+
     def test_a_purge_says_what_it_removed(self, log: Log) -> None:
         write(log, "gone", 2)
         write(log, "a")

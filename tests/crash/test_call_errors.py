@@ -18,7 +18,8 @@ from random import Random
 import pytest
 
 from eventstore.errors import Closed, OutcomeUnknown, Unavailable
-from eventstore.jsonl import Durability, JsonlLog
+from eventstore.jsonl import JsonlLog
+from eventstore.log import Durability
 from eventstore.log import Append, Log
 
 from .programme import Life, Step, Story, Violation, Write, clock, kept_in_segments, state_of

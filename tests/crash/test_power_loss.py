@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from eventstore.disk import Disk
-from eventstore.jsonl import Durability
+from eventstore.log import Durability
 
 from .programme import Programme
 from .simulated_disk import SimulatedDisk

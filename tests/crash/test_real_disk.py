@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from eventstore.errors import Unavailable
-from eventstore.jsonl import Durability, JsonlLog
+from eventstore.jsonl import JsonlLog
+from eventstore.log import Durability
 from eventstore.log import Append, NewEvent, RecordedEvent
 from eventstore.segments import FOLDER, segment_path
 

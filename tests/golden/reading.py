@@ -9,7 +9,6 @@ from typing import Any
 from eventstore.chain import timestamp
 from eventstore.log import RecordedEvent
 from projections import open_store, tables
-from projections.rows import BY_TABLE
 from tests.golden.story import codec
 
 CHECKPOINTS = ("mailer", "unknown")
@@ -19,8 +18,8 @@ RUNS = ("run-1", "run-3")
 def read_store(root: Path) -> dict[str, Any]:
     """Everything in the store that must be read the same for ever."""
     with open_store(f"jsonl:{root}", codec=codec()) as store:
-        with store.views.snapshot() as connection:
-            rows = {table: tables.contents(connection, table) for table in BY_TABLE}
+        with store.views.snapshot() as session:
+            rows = tables.all_contents(session)
         return {
             "head": store.log.head(),
             "checkpoints": {name: store.log.checkpoint(name) for name in CHECKPOINTS},

@@ -82,7 +82,7 @@ def test_what_moves_from_one_field_to_the_next_is_another_hash() -> None:
 def test_the_hash_does_not_depend_on_where_and_when_the_event_was_recorded() -> None:
     """So the chain is the same after a copy to another backend."""
     fields = {name: getattr(EVENT, name) for name in NewEvent.__struct_fields__}
-    recorded = RecordedEvent(position=9, stream="rün-1", version=1, recorded_at=EVENT.time, hash="", **fields)
+    recorded = RecordedEvent(position=9, commit=8, stream="rün-1", version=1, recorded_at=EVENT.time, hash="", **fields)
 
     assert event_hash(GENESIS, "rün-1", 1, recorded) == HASH
 

@@ -6,6 +6,7 @@ when it is used next. Segments are small, so that they roll every few commits.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -34,10 +35,12 @@ from eventstore.log import (
     RecordedEvent,
 )
 from eventstore.memory import MemoryLog
+from eventstore.testing.restoring import commits_of, told
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 SEGMENT_BYTES = 2_000
 STREAMS = ("a", "b", "c", "é/..")
+STREAMS_ELSEWHERE = ("c", "d", "e")
 TYPES = ("noted", "ended")
 CONSUMERS = ("views", "mail")
 DATA = {
@@ -53,6 +56,7 @@ Known = Sequence[Append]
 Fields = tuple[str, str, bool]
 
 streams = st.sampled_from(STREAMS)
+streams_elsewhere = st.sampled_from(STREAMS_ELSEWHERE)
 bounds = st.integers(-1, 60)
 optional_bounds = st.none() | bounds
 limits = st.none() | st.integers(0, 5)
@@ -95,6 +99,7 @@ class LogMachine(RuleBasedStateMachine):
         self.time = BEGINNING
         self.ids = 0
         self.model = MemoryLog(clock=self.clock)
+        self.elsewhere = MemoryLog(clock=self.clock)
         self.logs = [self.opened(), self.opened()]
 
     def clock(self) -> datetime:
@@ -109,6 +114,7 @@ class LogMachine(RuleBasedStateMachine):
                 self.compare_everything(log)
             self.reopen(0)
             self.compare_everything(self.logs[0])
+            self.compare_copies(self.logs[0])
         finally:
             for log in self.logs:
                 log.close()
@@ -210,6 +216,21 @@ class LogMachine(RuleBasedStateMachine):
         expected = self.expected(stream, belief)
         self.compare(log, lambda log: log.purge(stream, expected=expected))
 
+    @rule(drawn=st.lists(st.tuples(streams_elsewhere, st.lists(fields, min_size=1, max_size=3)), min_size=1))
+    def append_elsewhere(self, drawn: list[tuple[str, list[Fields]]]) -> None:
+        self.time += timedelta(seconds=1)
+        self.elsewhere.append([Append(stream, [self.event(*each) for each in events]) for stream, events in drawn])
+
+    @rule(stream=streams_elsewhere)
+    def purge_elsewhere(self, stream: str) -> None:
+        self.time += timedelta(seconds=1)
+        self.elsewhere.purge(stream)
+
+    @rule(log=logs, first=st.sampled_from((0, 0, 0, 1, 3)), count=st.integers(0, 10), checkpoint=checkpoints)
+    def restore(self, log: int, first: int, count: int, checkpoint: Checkpoint | None) -> None:
+        commits = commits_of(self.elsewhere)[first : first + count]
+        self.compare(log, lambda log: log.restore(commits, checkpoint=checkpoint))
+
     @rule(log=logs)
     def reopen(self, log: int) -> None:
         self.logs[log].close()
@@ -240,13 +261,22 @@ class LogMachine(RuleBasedStateMachine):
         for look in LOOKS:
             assert outcome(log, look) == outcome(self.model, look)
 
+    def compare_copies(self, log: Log) -> None:
+        """A copy of all there is says the same, and takes nothing more."""
+        with contextlib.closing(JsonlLog(self.root / "copy", disk=UnsyncedDisk(self.root / "copy"))) as files:
+            for copy in (MemoryLog(), files):
+                copy.restore(commits_of(log))
+                assert copy.restore(commits_of(log)) == 0
+                assert list(map(told, copy.read_all())) == list(map(told, log.read_all()))
+
 
 LOOKS: tuple[Callable[[Log], object], ...] = (
     lambda log: log.head(),
     lambda log: list(log.read_all()),
     lambda log: list(log.read_all(backward=True)),
-    lambda log: [(log.version(stream), list(log.read(stream))) for stream in (*STREAMS, PURGES)],
+    lambda log: [(log.version(stream), list(log.read(stream))) for stream in (*STREAMS, *STREAMS_ELSEWHERE, PURGES)],
     lambda log: [log.checkpoint(name) for name in CONSUMERS],
+    lambda log: log.checkpoints(),
 )
 
 

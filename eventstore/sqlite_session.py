@@ -1,0 +1,54 @@
+"""SQLite connections as this project uses them: explicit transactions, parameters by number."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from eventstore.session import Argument, Statement
+
+BUSY_SECONDS = 30.0
+"""How long a statement waits for other processes before it fails."""
+
+TABLE = "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = $1"
+
+_NAMES = tuple(str(number) for number in range(1, 100))
+
+
+class SqliteSession:
+    """A connection as a `Session`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def rows(self, text: str, arguments: Sequence[Argument] = ()) -> list[tuple[Any, ...]]:
+        cursor = self.connection.cursor()
+        cursor.row_factory = None  # a caller's connection may make rows into anything
+        # To SQLite, `$1` is a parameter with the name 1.
+        return cursor.execute(text, dict(zip(_NAMES, arguments, strict=False))).fetchall()
+
+    def has_table(self, name: str) -> bool:
+        return bool(self.rows(TABLE, (name,)))
+
+    def run(self, statements: Sequence[Statement]) -> list[list[tuple[Any, ...]]]:
+        return [self.rows(*statement) for statement in statements]
+
+
+def connect(database: str, *, uri: bool = False, timeout: float = BUSY_SECONDS) -> sqlite3.Connection:
+    """A connection that any thread may use, one at a time, and that begins no transaction by itself."""
+    return sqlite3.connect(database, timeout=timeout, isolation_level=None, check_same_thread=False, uri=uri)
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
+    """Commit what is done inside, or roll it back if an error leaves it."""
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite has rolled back by itself if the disk is full
+            connection.execute("ROLLBACK")
+        raise
