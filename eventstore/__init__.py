@@ -11,6 +11,7 @@ from eventstore.failure import Failure
 from eventstore.jsonl import JsonlLog
 from eventstore.log import ANY, EXISTS, Append, Appended, Checkpoint, Log, NewEvent, Purged, RecordedEvent
 from eventstore.memory import MemoryLog
+from eventstore.sqlite import SqliteLog
 
 __all__ = [
     "ANY",
@@ -27,5 +28,6 @@ __all__ = [
     "NewEvent",
     "Purged",
     "RecordedEvent",
+    "SqliteLog",
     "UnknownEvent",
 ]

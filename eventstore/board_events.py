@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from eventstore.admit import MAX_NUMBER
+from eventstore.validate import MAX_NUMBER
 
 BOARD_STREAM = "$board/"
 """A board task's stream is this prefix and its id."""

@@ -15,13 +15,13 @@ from uuid import UUID
 
 import msgspec
 
-from eventstore.admit import MAX_DATA_BYTES
 from eventstore.board_events import BoardEvent
 from eventstore.errors import InvalidInput, InvalidValue, TooLarge, UnsupportedSchema
 from eventstore.events import RunEvent, WorkflowEvent
 from eventstore.faults import loss_in, refusal_of
 from eventstore.log import JSON, NewEvent, Purged, RecordedEvent, new_id, now
 from eventstore.purges import STREAM_PURGED
+from eventstore.validate import MAX_DATA_BYTES
 from eventstore.values import MAX_DEPTH, deeper_than
 
 Fields = dict[str, msgspec.Raw]

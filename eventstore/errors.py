@@ -204,6 +204,11 @@ class InvalidInput(EventStoreError, ValueError):
         return self._hint
 
 
+def lone_surrogate(error: UnicodeEncodeError) -> InvalidInput:
+    """What to raise for a text that has no UTF-8."""
+    return InvalidInput(f"{error.object!r} contains a lone surrogate, which UTF-8 cannot carry")
+
+
 class UnsupportedSchema(EventStoreError):
     """An event was written by a newer version of this library, or of the program that registered its type."""
 
@@ -219,6 +224,23 @@ class UnsupportedSchema(EventStoreError):
     @property
     def hint(self) -> str:
         return "Upgrade the program that reads this store."
+
+
+class UnsupportedStore(EventStoreError):
+    """The tables of a store were made by a newer version of this library. Nothing was changed."""
+
+    code = "unsupported-store"
+
+    def __init__(self, part: str, version: int, known: int) -> None:
+        super().__init__(part, version, known)
+        self.part, self.version, self.known = part, version, known
+
+    def __str__(self) -> str:
+        return f"the tables of the {self.part} are of version {self.version}; this program knows up to {self.known}"
+
+    @property
+    def hint(self) -> str:
+        return "Upgrade the program that opens this store."
 
 
 class LogCorrupt(EventStoreError):
@@ -241,6 +263,22 @@ class LogCorrupt(EventStoreError):
         return "Copy the store aside, list all damage with `eventstore verify`, and restore this file from a backup."
 
 
+class RowCorrupt(LogCorrupt):
+    """A row of the events' table is not what was written there, or is gone. Nothing was changed."""
+
+    def __init__(self, store: str, row: str, reason: str) -> None:
+        super().__init__(store, 0, 0, reason)
+        self.args = (store, row, reason)
+        self.row = row
+
+    def __str__(self) -> str:
+        return f"{self.file}, {self.row}: {self.reason}"
+
+    @property
+    def hint(self) -> str:
+        return "Copy the store aside, list all damage with `eventstore verify`, and restore it from a backup."
+
+
 class BlobMissing(EventStoreError, LookupError):
     """A large value's bytes are not in the blob store."""
 
@@ -255,7 +293,7 @@ class BlobMissing(EventStoreError, LookupError):
 
     @property
     def hint(self) -> str:
-        return "Restore the _blobs folder from a backup, or run the task that made it again."
+        return "Restore the blobs from a backup, or run the task that made it again."
 
 
 class BlobCorrupt(EventStoreError):

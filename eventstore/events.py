@@ -12,9 +12,9 @@ from typing import Annotated
 
 import msgspec
 
-from eventstore.admit import MAX_NUMBER
 from eventstore.failure import Failure
 from eventstore.payload import Value
+from eventstore.validate import MAX_NUMBER
 
 WORKFLOW_STREAM = "$workflow/"
 """A workflow definition's stream is this prefix and its id. Run ids never begin with `$`."""

@@ -20,7 +20,8 @@ from uuid import UUID
 
 import msgspec
 
-from eventstore.admit import check_expected, check_name, validate, validate_recorded
+from eventstore.admit import check_expected
+from eventstore.changes import folder_changes
 from eventstore.disk import Disk, unavailable
 from eventstore.errors import Closed, EventStoreError, InvalidInput, LogCorrupt, Unavailable
 from eventstore.group import GroupCommit, Ticket
@@ -44,10 +45,10 @@ from eventstore.purges import purge_event
 from eventstore.reader import EventReader
 from eventstore.segments import FOLDER, LineReader, Repair, logger
 from eventstore.tail import Tail, Written
+from eventstore.validate import check_name, validate, validate_recorded
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 BATCH_SECONDS = 0.05
-_POLL_SECONDS = 0.05
 _CLOSED = "closed"
 
 
@@ -304,7 +305,7 @@ class JsonlLog:
 
     def wait(self, after: int, timeout: float | None = None) -> bool:
         deadline = None if timeout is None else time.monotonic() + timeout
-        changes = _folder_changes(self.root / FOLDER, deadline)
+        changes = folder_changes(self.root / FOLDER, deadline)
         return self.head() > after or any(self.head() > after for _ in changes)
 
     def purge(self, stream: str, *, expected: int | Expect = ANY) -> Purged:
@@ -376,21 +377,6 @@ class JsonlLog:
                 if self._tail.behind:
                     with self._at_the_end():
                         self._tail.sync()
-
-
-def _folder_changes(folder: Path, deadline: float | None) -> Iterator[None]:
-    """Yields when a file in the folder changes, and now and then in case the system does not tell; ends in time."""
-    from watchfiles import watch  # not needed by who never waits
-
-    def remaining() -> float:
-        return _POLL_SECONDS if deadline is None else min(_POLL_SECONDS, deadline - time.monotonic())
-
-    while (seconds := remaining()) > 0:
-        ticks = watch(folder, rust_timeout=int(seconds * 1000) + 1, yield_on_timeout=True, debounce=1, step=1)
-        for _ in ticks:
-            yield
-            if remaining() <= 0:
-                return
 
 
 @contextlib.contextmanager

@@ -10,11 +10,12 @@ from datetime import datetime
 from itertools import islice
 from uuid import UUID
 
-from eventstore.admit import Head, admit, check_expected, check_name, readmit, validate, validate_recorded
+from eventstore.admit import Head, admit, check_expected, readmit
 from eventstore.errors import Closed
 from eventstore.hooks import tell
 from eventstore.log import ANY, PURGES, Append, Appended, Checkpoint, Expect, Hook, Purged, RecordedEvent, now
 from eventstore.purges import purge_event, purge_of
+from eventstore.validate import check_name, validate, validate_recorded
 
 
 class MemoryLog:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from eventstore.admit import MAX_ID_BYTES
 from eventstore.names import decode_name, encode_name
+from eventstore.validate import MAX_ID_BYTES
 
 AWKWARD = st.text(st.sampled_from("aA.._%/%2e~é\n"), min_size=1, max_size=MAX_ID_BYTES // 2)
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=MAX_ID_BYTES // 4)

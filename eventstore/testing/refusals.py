@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from eventstore.admit import MAX_COMMIT_BYTES, MAX_DATA_BYTES, MAX_ID_BYTES, MAX_META_BYTES, MAX_NUMBER
 from eventstore.errors import InvalidInput, TooLarge
 from eventstore.log import EXISTS, PURGES, Append, Checkpoint, Log
 from eventstore.testing.opening import Opening, event, events, unchanged, write
+from eventstore.validate import MAX_COMMIT_BYTES, MAX_DATA_BYTES, MAX_ID_BYTES, MAX_META_BYTES, MAX_NUMBER
 
 IMPOSSIBLE_NAMES: dict[str, Any] = {
     "empty": "",

@@ -1,0 +1,317 @@
+"""A Postgres schema as a `Database`: a pool of connections, none of which keeps any state between transactions, so a
+transaction pooler such as PgBouncer can stand in between.
+
+A network that swallows packets must not hang anybody: the kernel gives up on unanswered packets
+(`tcp_user_timeout`), and every wait for an answer has an end here too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import select
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow, tuple_row
+from psycopg.types.numeric import Int8BinaryDumper
+from psycopg.types.string import StrBinaryDumper
+from psycopg_pool import ConnectionPool
+
+from eventstore.errors import InvalidInput, Unavailable, lone_surrogate
+from eventstore.postgres_errors import ConnectionLost, parsed, shown, translated
+from eventstore.session import Argument, Statement
+
+ANSWER_SECONDS = 60.0
+"""How long to wait for the answers to what was sent before the connection is given up."""
+LOCK_SECONDS = 30
+"""How long to wait for other writers: less, so that the server is the one to say so."""
+CONNECT_SECONDS = 5
+POOL_SECONDS = 10.0
+"""How long to wait for a connection, of which one may have to be made."""
+_SETTINGS: dict[str, str | int] = {
+    "connect_timeout": CONNECT_SECONDS,
+    "tcp_user_timeout": 10_000,
+    "application_name": "flowledger",
+    "client_encoding": "utf8",
+}
+_PREPARED_STATEMENTS = 500
+
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+COMMIT = "COMMIT"
+BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+ENTER = """SELECT set_config('search_path', $1, true), set_config('lock_timeout', $2, true),
+    set_config('synchronous_commit', CASE WHEN $3 = 'off' THEN 'off' WHEN current_setting('synchronous_commit') = 'off'
+        THEN 'on' ELSE current_setting('synchronous_commit') END, true)"""
+PLACE = """SELECT system_identifier, (SELECT oid FROM pg_database WHERE datname = current_database()),
+    current_setting('transaction_isolation') FROM pg_control_system()"""
+ENTER_WITHIN = """SELECT current_setting('lock_timeout'), set_config('lock_timeout', $1, true),
+    CASE WHEN $2 = 'on' AND current_setting('synchronous_commit') = 'off'
+        THEN set_config('synchronous_commit', 'on', true) END"""
+SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', $1, true)"
+LOCK_OUT_OTHERS = "SELECT pg_advisory_xact_lock($1::bigint::int, 0)"
+HAS_TABLE = "SELECT 1 FROM pg_tables WHERE schemaname = $1 AND tablename = $2"
+HAS_SCHEMA = "SELECT 1 FROM pg_namespace WHERE nspname = $1"
+LOCK_SCHEMA = "SELECT pg_advisory_xact_lock($1)"
+
+Result = TypeVar("Result")
+Connection = psycopg.Connection[TupleRow]
+
+
+class ImpatientConnection(Connection):
+    """A connection that does not wait for ever."""
+
+    def wait(self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None) -> Result:
+        """Give up after a while, and for good: nobody is to wait for this connection a second time."""
+        try:
+            return super().wait(gen, interval, ANSWER_SECONDS if timeout is None else timeout)
+        except psycopg.errors._WaitTimeout:
+            if timeout is not None:
+                raise
+            self.close()
+            raise psycopg.OperationalError(f"no answer in {ANSWER_SECONDS:.0f} s") from None
+
+
+class PostgresSession:
+    """A connection as a `Session`."""
+
+    def __init__(self, connection: psycopg.Connection[Any], schema: str, *, prepare: bool) -> None:
+        self.connection, self._schema, self._prepare = connection, schema, prepare
+
+    def execute(self, text: str, arguments: Sequence[Argument] = ()) -> psycopg.RawCursor[TupleRow]:
+        """Send a statement. In a pipeline, its rows are there once the pipeline has ended."""
+        cursor = psycopg.RawCursor(self.connection, row_factory=tuple_row)
+        return cursor.execute(_qualified(text, self._schema), arguments or None, prepare=self._prepare, binary=True)
+
+    def rows(self, text: str, arguments: Sequence[Argument] = ()) -> list[TupleRow]:
+        return _rows(self.execute(text, arguments))
+
+    def run(self, statements: Sequence[Statement]) -> list[list[TupleRow]]:
+        if len(statements) < 2:
+            return [self.rows(*statement) for statement in statements]
+        with pipelined(self.connection):
+            cursors = [self.execute(*statement) for statement in statements]
+        return [_rows(cursor) for cursor in cursors]
+
+    def has_table(self, name: str) -> bool:
+        return bool(self.rows(HAS_TABLE, (self._schema, name)))
+
+
+class PostgresDatabase:
+    """A schema of a database. Safe for threads; any number of processes and machines may use it."""
+
+    def __init__(self, dsn: str, schema: str, *, durable: bool, prepare: bool, connections: int) -> None:
+        """Connects nowhere yet."""
+        parts = parsed(dsn)
+        self.name, self.schema, self._prepare = f"{shown(parts)}?schema={schema}", schema, prepare
+        self._durable = "on" if durable else "off"
+        self.enter = Statement(ENTER, (schema, f"{LOCK_SECONDS}s", self._durable))
+        self._conninfo = make_conninfo(**(_SETTINGS | parts))
+        self._pool = ConnectionPool(
+            self._conninfo,
+            connection_class=ImpatientConnection,
+            kwargs={"autocommit": True, "prepare_threshold": 0 if prepare else None},
+            configure=_configure,
+            min_size=1,
+            max_size=connections,
+            timeout=POOL_SECONDS,
+            reconnect_timeout=POOL_SECONDS,  # then whoever asks next tries again, at once
+            open=False,
+        )
+        self._gate = 0
+        self._place: TupleRow = ()
+
+    def open(self, prepare_schema: Callable[[PostgresSession], int], *, create: bool) -> None:
+        """Have the schema made ready, by one process at a time, and open the pool. `prepare_schema` returns the key of
+        the lock that keeps other writers out.
+
+        The first connection is not the pool's: its error says what is wrong, where the pool's would only be late.
+        """
+        with self._translating(), ImpatientConnection.connect(self._conninfo, autocommit=True) as connection:
+            _configure(connection)
+            session = self.session(connection)
+            session.execute(BEGIN)
+            session.execute(*self.enter)
+            session.execute(LOCK_SCHEMA, (zlib.crc32(self.schema.encode()),))
+            if not create and not session.has_table("workflow_events"):
+                raise Unavailable(f"there is no store in {self.name}", "Check address and schema.")
+            if not session.rows(HAS_SCHEMA, (self.schema,)):
+                session.execute(f'CREATE SCHEMA "{self.schema}"')
+            (self._place,) = session.rows(PLACE)
+            self._gate = prepare_schema(session)
+            session.execute(COMMIT)
+        self._pool.open()
+
+    def session(self, connection: psycopg.Connection[Any]) -> PostgresSession:
+        """A session on a connection."""
+        return PostgresSession(connection, self.schema, prepare=self._prepare)
+
+    def rows(self, text: str, arguments: Sequence[Argument] = ()) -> list[TupleRow]:
+        """See `Database.rows`. What is only read is read again when the server was restarted meanwhile."""
+        (rows,) = self._read([Statement(text, arguments)])
+        return rows
+
+    def answers(self, questions: Sequence[Statement], *, together: bool) -> list[list[TupleRow]]:
+        """See `Database.answers`, and `rows`."""
+        if not together:
+            return self._read(questions)
+        _, *answers, _ = self._read([Statement(BEGIN_READING), *questions, Statement(COMMIT)])
+        return answers
+
+    def _read(self, statements: Sequence[Statement]) -> list[list[TupleRow]]:
+        try:
+            with self.connection() as connection:
+                return self.session(connection).run(statements)
+        except ConnectionLost:
+            with self.connection() as connection:
+                return self.session(connection).run(statements)
+
+    def write(self, text: str, arguments: Sequence[Argument] = ()) -> None:
+        self.rows(text, arguments)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[PostgresSession]:
+        with self._begun([Statement(BEGIN_READING)]) as session:
+            yield session
+            session.execute(COMMIT)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[PostgresSession]:
+        with self._begun([Statement(BEGIN), self.enter, Statement(LOCK_OUT_OTHERS, (self._gate,))]) as session:
+            yield session
+            with self._translating(committing=True):
+                session.execute(COMMIT)
+
+    @contextlib.contextmanager
+    def within(self, connection: psycopg.Connection[Any]) -> Iterator[PostgresSession]:
+        """A session in the transaction of somebody else's connection, with other writers locked out until that ends.
+
+        Of that connection's settings nothing changes, except that its commit may become durable that was not to be.
+        Raises `InvalidInput` for a connection on which the events could not be appended.
+        """
+        check_in_transaction(connection)
+        with self._translating():
+            session = PostgresSession(connection, self.schema, prepare=False)
+            (place,) = session.rows(PLACE)
+            if place[:2] != self._place[:2]:
+                raise InvalidInput("the connection is to another database", f"Connect to that of {self.name}.")
+            if place[2] != "read committed":
+                hint = "Others may have appended since such a transaction began to look."
+                raise InvalidInput(f"the transaction is {place[2].upper()}, not READ COMMITTED", hint)
+            ((lock_timeout, _, _),) = session.rows(ENTER_WITHIN, (f"{LOCK_SECONDS}s", self._durable))
+            session.run([Statement(LOCK_OUT_OTHERS, (self._gate,)), Statement(SET_LOCK_TIMEOUT, (lock_timeout,))])
+            yield session
+
+    @contextlib.contextmanager
+    def _begun(self, beginning: Sequence[Statement]) -> Iterator[PostgresSession]:
+        """A session that has run these statements, on a connection that turned out to be alive."""
+        with contextlib.ExitStack() as stack:
+            try:
+                session = self.session(stack.enter_context(self.connection()))
+                with self._translating():
+                    session.run(beginning)
+            except ConnectionLost:
+                stack.close()
+                session = self.session(stack.enter_context(self.connection()))
+                session.run(beginning)
+            yield session
+
+    @contextlib.contextmanager
+    def connection(self, *, committing: bool = False) -> Iterator[Connection]:
+        """A connection of the pool. `committing`: what is done with it is a whole transaction, sent in one piece."""
+        with self._translating(committing=committing):
+            connection = self._pool.getconn()
+            while _ended(connection):
+                connection.close()
+                self._pool.putconn(connection)
+                connection = self._pool.getconn()
+            try:
+                yield connection
+            finally:
+                _clean(connection)
+                self._pool.putconn(connection)
+
+    def close(self) -> None:
+        self._pool.close()
+
+    @contextlib.contextmanager
+    def _translating(self, *, committing: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            raise translated(error, self.name, committing=committing) from error
+        except UnicodeEncodeError as error:
+            raise lone_surrogate(error) from None
+
+
+@contextlib.contextmanager
+def pipelined(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Send all statements before waiting for an answer. Raises the first one's error that fails; none after it runs."""
+    first: psycopg.Error | None = None
+    try:
+        with connection.pipeline():
+            try:
+                yield
+            except psycopg.Error as error:
+                first = error  # psycopg would warn that the rest was not run, which is as it should be
+    except psycopg.errors.PipelineAborted:
+        if first is None:
+            raise
+    if first is not None:
+        raise first
+
+
+def _configure(connection: psycopg.Connection[Any]) -> None:
+    """One type for each kind of argument, so that a statement is prepared once and not once for each size of number."""
+    connection.adapters.register_dumper(int, Int8BinaryDumper)
+    connection.adapters.register_dumper(str, StrBinaryDumper)
+    connection.prepared_max = _PREPARED_STATEMENTS
+
+
+def check_in_transaction(connection: psycopg.Connection[Any]) -> None:
+    """Raises `InvalidInput` unless the connection is in a transaction, or will be with the next statement."""
+    if connection.closed:
+        raise InvalidInput("the connection is closed", "Give one that is open, and in a transaction.")
+    status = connection.info.transaction_status
+    if status == TransactionStatus.INERROR:
+        raise InvalidInput("the connection's transaction has failed", "Roll it back, and begin another.")
+    if status == TransactionStatus.ACTIVE:
+        raise InvalidInput("the connection is busy", "Fetch the results of what it is doing, or leave the pipeline.")
+    if status == TransactionStatus.IDLE and connection.autocommit:
+        raise InvalidInput("the connection is in no transaction", "Begin one: `with connection.transaction():`.")
+    if connection.info.encoding != "utf-8":
+        raise InvalidInput(f"the connection's client_encoding is {connection.info.encoding}", "Set it to UTF8.")
+
+
+def _ended(connection: Connection) -> bool:
+    """Whether the server has hung up, as when it was restarted: else a connection that is idle has nothing to say."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _clean(connection: Connection) -> None:
+    """Leave the connection in no transaction, or closed."""
+    status = connection.info.transaction_status
+    try:
+        if status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+            connection.rollback()
+        elif status != TransactionStatus.IDLE:
+            connection.close()
+    except psycopg.Error:
+        connection.close()
+
+
+def _rows(cursor: psycopg.RawCursor[TupleRow]) -> list[TupleRow]:
+    return cursor.fetchall() if cursor.description else []
+
+
+@functools.cache
+def _qualified(text: str, schema: str) -> str:
+    """The statement for the tables of a schema, whose name has been checked."""
+    return text.replace("main.", f'"{schema}".')

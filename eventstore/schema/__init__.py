@@ -1,0 +1,38 @@
+"""The tables of SQL stores, in numbered files that are only ever added to, and how they get into a database."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources.abc import Traversable
+
+from eventstore.errors import UnsupportedStore
+from eventstore.session import Session, Statement
+
+VERSIONS = "CREATE TABLE main.schema_versions (part TEXT NOT NULL PRIMARY KEY, version BIGINT NOT NULL)"
+VERSION = "SELECT version FROM main.schema_versions WHERE part = $1"
+SET_VERSION = """INSERT INTO main.schema_versions VALUES ($1, $2)
+    ON CONFLICT (part) DO UPDATE SET version = excluded.version"""
+
+_FILE_NAME = re.compile(r"(\d{4})\.sql")
+_END_OF_STATEMENT = re.compile(r";\n(?:\n|\Z)")
+
+
+def migrate(session: Session, part: str, folder: Traversable) -> bool:
+    """Bring a part of the schema up to date, in the caller's transaction; True if anything had to be done.
+
+    In a file, statements end in a semicolon with an empty line behind it. Raises `UnsupportedStore` if a newer program
+    made the tables.
+    """
+    if not session.has_table("schema_versions"):
+        session.rows(VERSIONS)
+    version = next((version for (version,) in session.rows(VERSION, (part,))), 0)
+    files = {int(name[1]): file for file in folder.iterdir() if (name := _FILE_NAME.fullmatch(file.name)) is not None}
+    newest = max(files)
+    if version > newest:
+        raise UnsupportedStore(part, version, newest)
+    for number in range(version + 1, newest + 1):
+        text = files[number].read_text()
+        session.run([Statement(statement) for statement in _END_OF_STATEMENT.split(text) if statement.strip()])
+    if version < newest:
+        session.rows(SET_VERSION, (part, newest))
+    return bool(version < newest)

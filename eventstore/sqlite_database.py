@@ -1,0 +1,297 @@
+"""A SQLite file as a `Database`: one writer, readers that never wait for it, and every setting read back.
+
+The settings and their reasons: WAL with `synchronous = FULL` loses nothing that was committed when the power fails,
+with NORMAL the last commits, but never an earlier one without the later. Where WAL is not to be had (some file
+systems), a rollback journal with EXTRA gives the same. `secure_delete` overwrites what a purge removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from eventstore.disk import unavailable
+from eventstore.errors import (
+    Closed,
+    EventStoreError,
+    InvalidInput,
+    OutcomeUnknown,
+    RowCorrupt,
+    Unavailable,
+    lone_surrogate,
+)
+from eventstore.session import Argument, Statement
+from eventstore.sqlite_session import BUSY_SECONDS, SqliteSession, connect, transaction
+
+APPLICATION_ID = 0x666C6F77
+"""What tells the files of this library from other SQLite files: `flow`, in ASCII."""
+
+SETTINGS = """PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;
+    PRAGMA secure_delete = ON; PRAGMA recursive_triggers = ON"""
+_NORMAL, _FULL, _EXTRA = 1, 2, 3
+_IDLE_READERS = 8
+_READER_MILLISECONDS = 1_000
+"""How long a purge waits for readers before it leaves the write-ahead log as it is."""
+
+
+_creating = threading.Lock()
+"""To close a file gives up all locks that this process has on it, those of SQLite too. So nobody may have begun to use a
+new file before whoever made it has closed it.
+"""
+
+
+class SqliteDatabase:
+    """The file at a path. Safe for threads, and for several processes of one machine."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        durable: bool,
+        create: bool,
+        busy_seconds: float = BUSY_SECONDS,
+        read_only: bool = False,
+    ) -> None:
+        """Open the file, or create it, private to its owner.
+
+        `read_only` writes nothing, not even the files that SQLite keeps beside a file in use; other processes should
+        not begin to use it meanwhile. Raises `Unavailable`, `InvalidInput` if the file is something else, or
+        `LogCorrupt` if it is damaged.
+        """
+        self.path, self._durable, self._busy_seconds, self._read_only = path, durable, busy_seconds, read_only
+        self._pool = threading.Lock()
+        self._writing = threading.RLock()
+        self._readers: list[sqlite3.Connection] = []
+        self._closed = False
+        with self.translating():
+            self._prepare_file(create=create)
+            self._writer = self._connect()
+            try:
+                self._claim()
+                self._set(self._writer)
+            except BaseException:
+                self._writer.close()
+                raise
+
+    def _prepare_file(self, *, create: bool) -> None:
+        """Make sure that there is a file, and that SQLite will write to no other."""
+        missing = Unavailable(f"there is no store in {self.path}", "Give the file of a store with --store.")
+        with _creating:
+            if create:
+                _create_private(self.path)
+            elif not self.path.exists():
+                raise missing
+        for beside in map(self._beside, ("-wal", "-shm", "-journal")):
+            if beside.is_symlink():
+                raise Unavailable(f"{beside} is a symbolic link", "Remove it: SQLite would write to where it leads.")
+        if self.path.stat().st_size == 0:
+            if _has_content(self._beside("-wal")):
+                reason = "it is empty, but the write-ahead log beside it is not"
+                raise RowCorrupt(str(self.path), "the file", reason)
+            if self.path.is_symlink():
+                raise Unavailable(f"{self.path} is a symbolic link", "Give the path of the file itself.")
+            if not create:
+                raise missing
+
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(self.path.name + suffix)
+
+    def _connect(self) -> sqlite3.Connection:
+        mode = "rw" if not self._read_only else "ro" if self._beside("-wal").exists() else "ro&immutable=1"
+        return connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=self._busy_seconds)
+
+    def _claim(self) -> None:
+        """Mark a new file as a store's, before anything is set, which writes to the file; refuse all others."""
+        (id,) = self._writer.execute("PRAGMA application_id").fetchone()
+        (tables,) = self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (pages,) = self._writer.execute("PRAGMA page_count").fetchone()
+        if id == 0 and tables == 0 and pages <= 1:
+            self._writer.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        elif id != APPLICATION_ID:
+            raise InvalidInput(f"{self.path} is a database of something else", "Give the store a file of its own.")
+        elif tables == 0 and pages > 1:
+            raise RowCorrupt(str(self.path), "the file", "it says that it has no tables, but it is not empty")
+
+    def _set(self, connection: sqlite3.Connection) -> None:
+        if self._read_only:
+            connection.executescript(SETTINGS)
+            return
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        wanted = _NORMAL if not self._durable else _FULL if mode == "wal" else _EXTRA
+        connection.execute(f"PRAGMA synchronous = {wanted}")
+        connection.executescript(SETTINGS)
+        if connection.execute("PRAGMA synchronous").fetchone() != (wanted,):
+            raise Unavailable(f"SQLite does not take the setting synchronous = {wanted} for {self.path}")
+
+    def _reading_connection(self) -> sqlite3.Connection:
+        with self._pool:
+            self._check_open()
+            if self._readers:
+                return self._readers.pop()
+        connection = self._connect()
+        try:
+            self._set(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def rows(self, text: str, arguments: Sequence[Argument] = ()) -> list[tuple[Any, ...]]:
+        with self._reader() as connection:
+            return SqliteSession(connection).rows(text, arguments)
+
+    def answers(self, questions: Sequence[Statement], *, together: bool) -> list[list[tuple[Any, ...]]]:
+        with (
+            self._reader() as connection,
+            transaction(connection, "DEFERRED") if together else contextlib.nullcontext(),
+        ):
+            return SqliteSession(connection).run(questions)
+
+    def write(self, text: str, arguments: Sequence[Argument] = ()) -> None:
+        with self.writing() as session:
+            session.rows(text, arguments)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[SqliteSession]:
+        with self._reader() as connection, transaction(connection, "DEFERRED"):
+            yield SqliteSession(connection)
+
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        with self.translating():
+            connection = self._reading_connection()
+            try:
+                yield connection
+            finally:
+                with self._pool:
+                    if self._closed or len(self._readers) >= _IDLE_READERS:
+                        connection.close()
+                    else:
+                        self._readers.append(connection)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[SqliteSession]:
+        with self._writing, self.translating():
+            self._check_open()
+            self._roll_back()  # what could not be rolled back when it failed
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield SqliteSession(self._writer)
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._roll_back()
+                raise
+            self._commit()
+
+    def _commit(self) -> None:
+        try:
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._roll_back()
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
+                # What has reached the disk by then is a whole commit to whoever opens the file after a crash.
+                raise OutcomeUnknown(f"the commit to {self.path} failed: {error}") from error
+            raise
+
+    def _roll_back(self) -> None:
+        if self._writer.in_transaction:  # SQLite has rolled back by itself if the disk is full
+            self._writer.execute("ROLLBACK")
+
+    def forget_removed(self) -> None:
+        """Have what was deleted leave the write-ahead log too, unless somebody goes on reading: then it leaves with the
+        next purge, or when the file is closed by all.
+        """
+        with self._writing, self.translating():
+            self._check_open()
+            self._writer.execute(f"PRAGMA busy_timeout = {_READER_MILLISECONDS}")
+            try:
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                self._writer.execute(f"PRAGMA busy_timeout = {round(self._busy_seconds * 1000)}")
+
+    def close(self) -> None:
+        with self._writing, self._pool:
+            if not self._closed:
+                self._closed = True
+                for connection in (*self._readers, self._writer):
+                    connection.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed(f"the store in {self.path}")
+
+    @contextlib.contextmanager
+    def translating(self) -> Iterator[None]:
+        """Give SQLite's errors this project's form."""
+        try:
+            yield
+        except EventStoreError:
+            raise
+        except sqlite3.Error as error:
+            raise translated(error, self.path) from error
+        except UnicodeEncodeError as error:
+            raise lone_surrogate(error) from None
+        except OSError as error:
+            raise unavailable(error, f"cannot open the store in {self.path}") from error
+
+
+def translated(error: sqlite3.Error, path: Path) -> EventStoreError:
+    """A SQLite error as one of this project's, with what to do about it."""
+    extended = getattr(error, "sqlite_errorcode", 0)
+    code = extended & 0xFF
+    if isinstance(error, sqlite3.ProgrammingError):
+        return InvalidInput(f"the connection cannot be used: {error}", "Give an open one that belongs to this thread.")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_TOOBIG) or extended == sqlite3.SQLITE_IOERR_SHORT_READ:
+        return RowCorrupt(str(path), "the file", f"it is damaged: {error}")
+    if code == sqlite3.SQLITE_ERROR:  # all statements are fixed, and do for the tables as they were made
+        return RowCorrupt(str(path), "the tables", f"not as they were made: {error}")
+    if code == sqlite3.SQLITE_NOTADB:
+        if _says_it_is_ours(path):
+            return RowCorrupt(str(path), "the first page", "it is damaged")
+        hint = "Check the path; if it is a store's, its first page is damaged: restore it from a backup."
+        return InvalidInput(f"{path} is not a SQLite database", hint)
+    if "decode to UTF-8" in str(error):
+        return RowCorrupt(str(path), "a row", f"not what was written there: {error}")
+    if extended == sqlite3.SQLITE_BUSY_SNAPSHOT:
+        hint = "Others have appended since it began to read: roll it back, and begin it again with BEGIN IMMEDIATE."
+        return Unavailable(f"the transaction on {path} is too old to write", hint)
+    hints = {
+        sqlite3.SQLITE_BUSY: "Another process is writing for a long time: try again.",
+        sqlite3.SQLITE_LOCKED: "Another connection is writing: try again.",
+        sqlite3.SQLITE_FULL: "Free some space and try again: nothing of this call was written.",
+        sqlite3.SQLITE_IOERR: "See what the system's log says of the disk, and whether it is full; then try again.",
+        sqlite3.SQLITE_READONLY: "Give this user the right to write the file and its folder.",
+        sqlite3.SQLITE_CANTOPEN: "Check that the file is there and that this user may read and write it.",
+    }
+    return Unavailable(f"the store in {path}: {error}", hints.get(code, ""))
+
+
+def _create_private(path: Path) -> None:
+    """A file that SQLite makes by itself is readable for everybody."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def _says_it_is_ours(path: Path) -> bool:
+    """Whether a file that SQLite does not take for one of its own has our mark where a store has it."""
+    with path.open("rb") as file:
+        return file.read(72)[68:] == APPLICATION_ID.to_bytes(4)
