@@ -1,0 +1,269 @@
+"""One run as one file of lines: to move it to another store, or to attach it to a report.
+
+    {"file":"run","format":1,"run":…,"written_by":…}     the first line
+    {"file":"blob","digest":…,"data":…}                  a large value, in base64, before the first event that needs it
+    {"sum":…,"commit":1,"position":1,…,"events":[…]}     a commit, as far as it is the run's, like a line of a segment
+    {"file":"end","commits":…,"events":…,"blobs":…,"sha256":…}     the last line, with the digest of all before it
+
+The run's commits are numbered from 1, and a line's position is the version of its first event: the file of a run says
+the same wherever it is made. See docs/FORMAT.md for the lines of commits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from importlib.metadata import version as version_of
+from itertools import chain
+from typing import BinaryIO
+
+import msgspec
+
+from eventstore.blobs import Blobs, digest_of
+from eventstore.chain import GENESIS, event_hash
+from eventstore.codec import Codec
+from eventstore.copying import Commit, batches, commits_in
+from eventstore.errors import Conflict, EventStoreError, InvalidInput, NotFound, UnsupportedSchema
+from eventstore.line import CommitLine, DamagedLine, commit_line, decode_line, encode_line
+from eventstore.log import Log
+from eventstore.references import blob_digests
+from eventstore.validate import validate_recorded
+from eventstore.values import MAX_VALUE_BYTES
+from projections.store import Store
+
+FORMAT = 1
+
+_COMMIT = b'{"sum":'
+_LONGEST = 2 * MAX_VALUE_BYTES
+_AGAIN = "Export the run again, and move the file as it is."
+
+
+class RunLine(msgspec.Struct, frozen=True, tag_field="file", tag="run"):
+    """The first line."""
+
+    format: int
+    run: str
+    written_by: str
+
+
+class BlobLine(msgspec.Struct, frozen=True, tag_field="file", tag="blob"):
+    """A blob."""
+
+    digest: str
+    data: bytes
+
+
+class EndLine(msgspec.Struct, frozen=True, tag_field="file", tag="end"):
+    """The last line."""
+
+    commits: int
+    events: int
+    blobs: int
+    sha256: str
+
+
+class CheckedRun(msgspec.Struct, frozen=True):
+    """A run's file that is in order, ready to be read again from `begin`. `hashes` holds 32 bytes for each event."""
+
+    id: str
+    events: int
+    blobs: int
+    file: BinaryIO
+    begin: int
+    name: str
+    hashes: bytes
+
+
+class ImportedRun(msgspec.Struct, frozen=True):
+    """A run that was brought in, and how many of its events were new."""
+
+    run_id: str
+    events: int
+    new_events: int
+    blobs: int
+
+
+_OTHERS = msgspec.json.Decoder(RunLine | BlobLine | EndLine)
+
+
+def export_run(store: Store, run_id: str, progress: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:
+    """The run's file, line by line; `progress` is told of numbers of events.
+
+    A deleted run is whole; a purged one is gone. A fork is only what is its own. Raises `NotFound`, `BlobMissing`,
+    `BlobCorrupt`, or `UnsupportedSchema` for an event of a newer program, whose values could not be found.
+    """
+    if run_id.startswith("$") or not store.log.version(run_id):
+        raise NotFound("run", run_id, "List them with `eventstore runs`.")
+    return _exported(store, run_id, progress)
+
+
+def _exported(store: Store, run_id: str, progress: Callable[[int], None]) -> Iterator[bytes]:
+    digest, blobs, commits, events, wanted = hashlib.sha256(), set[str](), 0, 0, store.log.version(run_id)
+    first = RunLine(FORMAT, run_id, f"flowledger {version_of('flowledger')}")
+    for raw in chain([_line(first)], _commits(store, run_id, blobs)):
+        digest.update(raw)
+        yield raw
+        if raw.startswith(_COMMIT):
+            line = decode_line(raw)
+            commits, events = line.commit, line.next_position - 1
+            progress(len(line.events))
+    if events < wanted:
+        raise NotFound("run", run_id, "It was purged while it was being exported.")
+    yield _line(EndLine(commits, events, len(blobs), digest.hexdigest()))
+
+
+def _commits(store: Store, run_id: str, blobs: set[str]) -> Iterator[bytes]:
+    """The run's commits, each behind the blobs it is the first to need, which are added to `blobs`."""
+    for number, commit in enumerate(commits_in(store.log.read(run_id)), 1):
+        for event in commit:
+            for digest in blob_digests(store.codec.decode(event)):
+                if digest not in blobs:
+                    blobs.add(digest)
+                    yield _line(BlobLine(digest, store.values.blobs.get(digest)))
+        position, recorded_at = commit[0].version, commit[0].recorded_at
+        yield encode_line(
+            commit_line(commit, commit=number, position=position, synced=0, recorded_at=recorded_at, checkpoint=None)
+        )
+
+
+def _line(line: msgspec.Struct) -> bytes:
+    return msgspec.json.encode(line) + b"\n"
+
+
+def check_run(file: BinaryIO, name: str, codec: Codec, progress: Callable[[int], None] = lambda _: None) -> CheckedRun:
+    """Read the whole file, which can be read again, and make sure that it is in order; `progress` is told of bytes.
+
+    Raises `InvalidInput`, with the file's name and the line, for anything that is not the whole file of a run.
+    """
+    begin, hashes, run = file.tell(), bytearray(), _RunFile(file, name, codec)
+    for part in run.parts(progress):
+        if isinstance(part, list):
+            hashes += b"".join(bytes.fromhex(event.hash) for event in part)
+    return CheckedRun(run.id, run.events, len(run.blobs), file, begin, name, bytes(hashes))
+
+
+def import_run(store: Store, checked: CheckedRun, progress: Callable[[int], None] = lambda _: None) -> ImportedRun:
+    """Bring in the run of a file that has been checked; `progress` is told of numbers of events.
+
+    Importing it again changes nothing, and if the file has more of the run than the store, the rest is added. An
+    import that is cut off leaves the first so many commits, and importing again goes on with it.
+
+    Raises `Conflict` if the store has other events under the run's id.
+    """
+    _check_same(store.log, checked)
+    checked.file.seek(checked.begin)
+    run = _RunFile(checked.file, checked.name, store.codec)
+    new = sum(map(store.log.restore, batches(_with_blobs(run, store.values.blobs, progress))))
+    return ImportedRun(checked.id, checked.events, new, checked.blobs)
+
+
+def _check_same(log: Log, checked: CheckedRun) -> None:
+    """Compare the last hash that both have: it covers all before it."""
+    version = min(log.version(checked.id), checked.events)
+    here = next(log.read(checked.id, after=version - 1, until=version), None) if version else None
+    if here is not None and bytes.fromhex(here.hash) != checked.hashes[32 * (version - 1) : 32 * version]:
+        hint = "Import into another store; or purge the run here, if the one in the file is right."
+        raise Conflict(f"run {checked.id!r} is here already, with other events", hint)
+
+
+def _with_blobs(run: _RunFile, blobs: Blobs, progress: Callable[[int], None]) -> Iterator[Commit]:
+    """The commits, with their blobs put in the store before them."""
+    for part in run.parts():
+        if isinstance(part, list):
+            yield part
+            progress(len(part))
+        else:
+            blobs.put(part)
+
+
+class _RunFile:
+    """Reads a file, and finds out by the end whether it is all in order."""
+
+    def __init__(self, file: BinaryIO, name: str, codec: Codec) -> None:
+        self._file, self._name, self._codec = file, name, codec
+        self._number = 0
+        self._hash = GENESIS
+        self.id = ""
+        self.blobs: set[str] = set()
+        self.commits = self.events = 0
+
+    def parts(self, progress: Callable[[int], None] = lambda _: None) -> Iterator[Commit | bytes]:
+        """The commits, and the blobs; `progress` is told of numbers of bytes. Raises `InvalidInput`."""
+        try:
+            yield from self._parts(progress)
+        except UnsupportedSchema as error:
+            raise InvalidInput(f"{self._name}, line {self._number}: {error}", error.hint) from None
+        except EventStoreError as error:
+            raise InvalidInput(f"{self._name}, line {self._number}: {error}", _AGAIN) from None
+        except (DamagedLine, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            reason = f"it is not a line of a run's file, or was changed ({error})"
+            raise InvalidInput(f"{self._name}, line {self._number}: {reason}", _AGAIN) from None
+
+    def _parts(self, progress: Callable[[int], None]) -> Iterator[Commit | bytes]:
+        digest = hashlib.sha256()
+        for raw in self._lines():
+            progress(len(raw))
+            line = decode_line(raw) if raw.startswith(_COMMIT) else _OTHERS.decode(raw)
+            if isinstance(line, EndLine):
+                self._check_end(line, digest.hexdigest())
+                break
+            digest.update(raw)
+            part = self._part(line)
+            if part is not None:
+                yield part
+        else:
+            self._number += 1
+            raise InvalidInput("the file ends too early")
+        if next(self._lines(), None) is not None:
+            raise InvalidInput("something stands behind the last line")
+
+    def _lines(self) -> Iterator[bytes]:
+        while raw := self._file.readline(_LONGEST):
+            self._number += 1
+            yield raw
+
+    def _part(self, line: CommitLine | RunLine | BlobLine) -> Commit | bytes | None:
+        if self._number == 1 or isinstance(line, RunLine):
+            self._begin(line)
+            return None
+        if isinstance(line, BlobLine):
+            if digest_of(line.data) != line.digest:
+                raise InvalidInput(f"blob {line.digest} does not match its digest")
+            self.blobs.add(line.digest)
+            return line.data
+        return self._take(line)
+
+    def _begin(self, line: CommitLine | RunLine | BlobLine) -> None:
+        if not isinstance(line, RunLine) or self._number > 1:
+            raise InvalidInput("a run's file begins with one line that names the run")
+        if line.format != FORMAT:
+            raise UnsupportedSchema(f"the file, by {line.written_by},", line.format, FORMAT)
+        if line.run.startswith("$"):
+            raise InvalidInput(f"{line.run!r} is not the id of a run")
+        self.id = line.run
+
+    def _take(self, line: CommitLine) -> Commit:
+        commit = line.recorded()
+        if (line.commit, line.position) != (self.commits + 1, self.events + 1) or None in line.events:
+            raise InvalidInput(f"commit {line.commit} stands where commit {self.commits + 1} belongs")
+        validate_recorded([commit])
+        for event in commit:
+            if event.stream != self.id or event.version != event.position:
+                raise InvalidInput(f"event {event.id} is not version {event.position} of run {self.id!r}")
+            if event_hash(self._hash, event.stream, event.version, event) != event.hash:
+                raise InvalidInput(f"event {event.id}, or the one before it, was changed")
+            self._hash = event.hash
+            for digest in blob_digests(self._codec.decode(event)):
+                if digest not in self.blobs:
+                    raise InvalidInput(f"event {event.id} needs blob {digest}, which does not stand before it")
+        self.commits, self.events = line.commit, self.events + len(commit)
+        return commit
+
+    def _check_end(self, line: EndLine, sha256: str) -> None:
+        found = (self.commits, self.events, len(self.blobs))
+        if (line.commits, line.events, line.blobs) != found:
+            raise InvalidInput(
+                f"not all of the {line.commits} commits, {line.events} events and {line.blobs} blobs are there"
+            )
+        if not self.events or line.sha256 != sha256:
+            raise InvalidInput("the file was changed")
