@@ -14,7 +14,6 @@ from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
-from eventstore.admit import check_name
 from eventstore.errors import InvalidInput, TooLarge
 from eventstore.events import (
     RunCompleted,
@@ -26,6 +25,7 @@ from eventstore.events import (
 )
 from eventstore.log import Append, NewEvent
 from eventstore.payload import Value
+from eventstore.validate import check_name
 from eventstore.values import encode_value
 from projections.schedule import Interval, schedule
 from projections.store import Store

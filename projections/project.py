@@ -6,8 +6,9 @@ the write side, by a command, and its result is in the event.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -35,14 +36,33 @@ from eventstore.events import (
     WorkflowDeleted,
     WorkflowSaved,
 )
-from eventstore.log import Purged, RecordedEvent
+from eventstore.log import PURGES, Purged, RecordedEvent
 from projections.rows import Attempt, Delete, Output, Patch, Put, Run, Scalar, TaskRun, Workflow
 
+_NUL_IN_JSON = rb"\u0000"
 _RUN_EVENTS = (RunCreated, RunStarted, RunWaiting, RunResumed, RunCompleted, RunFailed, RunCancelled, RunDeleted)
 
 
 def project(event: msgspec.Struct, recorded: RecordedEvent) -> Iterator[Patch]:
-    """The patches an event makes, in order. An event that means nothing to the views makes none."""
+    """The patches an event makes, in order. An event that means nothing to the views makes none.
+
+    A NUL character in a text, which not every database can keep, shows as U+FFFD; the event has it as it was written.
+    """
+    patches = _patches(event, recorded)
+    return map(_without_nul, patches) if _NUL_IN_JSON in recorded.data else patches
+
+
+def _without_nul(patch: Patch) -> Patch:
+    if isinstance(patch, Delete):
+        return Delete(patch.table, _shown(patch.key))
+    return Put(patch.table, _shown(patch.key), dict(zip(patch.values, _shown(patch.values.values()), strict=True)))
+
+
+def _shown(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(value.replace("\0", "\ufffd") if isinstance(value, str) else value for value in values)
+
+
+def _patches(event: msgspec.Struct, recorded: RecordedEvent) -> Iterator[Patch]:
     if isinstance(event, _RUN_EVENTS):
         happened = timestamp(recorded.time)
         values = {"version": recorded.version, "updated_at": happened, **_run_values(event, recorded, happened)}
@@ -51,12 +71,18 @@ def project(event: msgspec.Struct, recorded: RecordedEvent) -> Iterator[Patch]:
         if recorded.stream == WORKFLOW_STREAM + event.workflow_id:
             yield Put(Workflow.TABLE, (event.workflow_id,), _workflow_values(event, timestamp(recorded.time)))
     elif isinstance(event, Purged):
-        for table in (Run.TABLE, TaskRun.TABLE, Attempt.TABLE, Output.TABLE):
-            yield Delete(table, (event.stream,))
-        if event.stream.startswith(WORKFLOW_STREAM):
-            yield Delete(Workflow.TABLE, (event.stream.removeprefix(WORKFLOW_STREAM),))
+        if recorded.stream == PURGES:
+            yield from removal(event.stream)
     else:
         yield from _task_patches(event, recorded, timestamp(recorded.time))
+
+
+def removal(stream: str) -> Iterator[Patch]:
+    """The patches that take back whatever the stream's events have made."""
+    for table in (Run.TABLE, TaskRun.TABLE, Attempt.TABLE, Output.TABLE):
+        yield Delete(table, (stream,))
+    if stream.startswith(WORKFLOW_STREAM):
+        yield Delete(Workflow.TABLE, (stream.removeprefix(WORKFLOW_STREAM),))
 
 
 def _run_values(event: msgspec.Struct, recorded: RecordedEvent, happened: str) -> dict[str, Scalar]:

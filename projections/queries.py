@@ -5,8 +5,7 @@ Every query shows all that was appended before it was asked, by any process.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,28 +14,36 @@ import msgspec
 from eventstore.errors import InvalidInput, NotFound
 from eventstore.failure import Failure
 from eventstore.payload import Values
+from eventstore.session import Argument
 from eventstore.values import encode_value
 from projections import tables
 from projections.decide import TaskState
 from projections.resume import Plan, plan, stale_outputs
-from projections.rows import Attempt, Output, Run, TaskRun
+from projections.rows import Attempt, Output, RowT, Run, TaskRun
+from projections.tables import Columns
 from projections.transitions import RUN_STEPS, TASK_STEPS, Steps
 from projections.views import Views
 
 RUN = "WHERE id = $1"
-LIVE_RUNS = """WHERE position > $1 AND ($2 OR deleted_at IS NULL)
-    AND ($3 IS NULL OR workflow_name = $3) AND ($4 IS NULL OR status IN (SELECT value FROM json_each($4)))
+LIVE_RUNS = """WHERE position > $1 AND (CAST($2 AS INTEGER) = 1 OR deleted_at IS NULL)
+    AND (CAST($3 AS TEXT) IS NULL OR workflow_name = $3)
+    AND (CAST($4 AS TEXT) IS NULL OR status IN (SELECT value FROM main.json_each($4)))
     ORDER BY position LIMIT $5"""
-_OF_LIVE_RUN = "run_id = $1 AND EXISTS (SELECT 1 FROM workflow_runs WHERE id = $1 AND deleted_at IS NULL)"
+_OF_LIVE_RUN = "run_id = $1 AND EXISTS (SELECT 1 FROM main.workflow_runs WHERE id = $1 AND deleted_at IS NULL)"
 TASK_RUN = f"WHERE {_OF_LIVE_RUN} AND task_id = $2"
-TASK_RUNS = f"""WHERE {_OF_LIVE_RUN} AND ($2 IS NULL OR status IN (SELECT value FROM json_each($2)))
+TASK_RUNS = f"""WHERE {_OF_LIVE_RUN}
+    AND (CAST($2 AS TEXT) IS NULL OR status IN (SELECT value FROM main.json_each($2)))
     ORDER BY position, task_id"""
-TASKS_AMONG = f"WHERE {_OF_LIVE_RUN} AND task_id IN (SELECT value FROM json_each($2))"
-ATTEMPTS = f"WHERE {_OF_LIVE_RUN} AND ($2 IS NULL OR task_id = $2) ORDER BY task_id, attempt"
+TASKS_AMONG = f"WHERE {_OF_LIVE_RUN} AND task_id IN (SELECT value FROM main.json_each($2))"
+ATTEMPTS = f"WHERE {_OF_LIVE_RUN} AND (CAST($2 AS TEXT) IS NULL OR task_id = $2) ORDER BY task_id, attempt"
 ATTEMPT = f"WHERE {_OF_LIVE_RUN} AND task_id = $2 AND attempt = $3"
+LATEST_ATTEMPT = f"""WHERE {_OF_LIVE_RUN} AND task_id = $2
+    AND attempt = (SELECT attempt FROM main.task_runs WHERE run_id = $1 AND task_id = $2)"""
 OUTPUT = f"WHERE {_OF_LIVE_RUN} AND task_id = $2"
 OUTPUTS = f"WHERE {_OF_LIVE_RUN} ORDER BY version"
-OUTPUTS_AMONG = f"WHERE {_OF_LIVE_RUN} AND task_id IN (SELECT value FROM json_each($2))"
+OUTPUTS_AMONG = f"WHERE {_OF_LIVE_RUN} AND task_id IN (SELECT value FROM main.json_each($2))"
+
+_ALL = 2**63 - 1
 
 
 class Queries:
@@ -47,8 +54,7 @@ class Queries:
 
     def get_run(self, run_id: str, *, include_deleted: bool = False) -> Run | None:
         """The run, or None; a deleted one only if asked for."""
-        with self._views.snapshot() as connection:
-            run = next(iter(tables.select(connection, Run, RUN, (run_id,))), None)
+        run = next(iter(self._rows(Run, RUN, (run_id,))), None)
         return run if run is None or run.deleted_at is None or include_deleted else None
 
     def list_runs(
@@ -68,58 +74,56 @@ class Queries:
         if limit is not None and limit < 0:
             raise InvalidInput(f"a limit of {limit}", "Give a number from 0, or None for all.")
         chosen = _statuses(status, RUN_STEPS)
-        arguments = (after, int(include_deleted), workflow, chosen, -1 if limit is None else limit)
-        with self._views.snapshot() as connection:
-            return tables.select(connection, Run, LIVE_RUNS, arguments)
+        arguments = (after, int(include_deleted), workflow, chosen, _ALL if limit is None else min(limit, _ALL))
+        return self._rows(Run, LIVE_RUNS, arguments)
 
     def get_task_run(self, run_id: str, task_id: str) -> TaskRun | None:
         """The task run, or None."""
-        with self._views.snapshot() as connection:
-            return next(iter(tables.select(connection, TaskRun, TASK_RUN, (run_id, task_id))), None)
+        return next(iter(self._rows(TaskRun, TASK_RUN, (run_id, task_id))), None)
 
     def list_task_runs(self, run_id: str, *, status: str | Collection[str] | None = None) -> list[TaskRun]:
         """All task runs of a run, in the order they were scheduled; none for an unknown run. No hidden limit."""
-        with self._views.snapshot() as connection:
-            return tables.select(connection, TaskRun, TASK_RUNS, (run_id, _statuses(status, TASK_STEPS)))
+        return self._rows(TaskRun, TASK_RUNS, (run_id, _statuses(status, TASK_STEPS)))
 
     def list_attempts(self, run_id: str, task_id: str | None = None) -> list[Attempt]:
         """All attempts of a task run, by number; or of a whole run, by task and number."""
-        with self._views.snapshot() as connection:
-            return tables.select(connection, Attempt, ATTEMPTS, (run_id, task_id))
+        return self._rows(Attempt, ATTEMPTS, (run_id, task_id))
 
     def get_attempt(self, run_id: str, task_id: str, attempt: int) -> Attempt | None:
         """One try of a task run, or None."""
-        with self._views.snapshot() as connection:
-            return next(iter(tables.select(connection, Attempt, ATTEMPT, (run_id, task_id, attempt))), None)
+        return next(iter(self._rows(Attempt, ATTEMPT, (run_id, task_id, attempt))), None)
 
     def get_output(self, run_id: str, task_id: str) -> Output | None:
         """The effective output of a task with where it came from, or None; the value is `load`ed separately."""
-        with self._views.snapshot() as connection:
-            return next(iter(tables.select(connection, Output, OUTPUT, (run_id, task_id))), None)
+        return next(iter(self._rows(Output, OUTPUT, (run_id, task_id))), None)
 
     def list_outputs(self, run_id: str) -> list[Output]:
         """The effective outputs of a run, stale ones included, in completion order."""
-        with self._views.snapshot() as connection:
-            return tables.select(connection, Output, OUTPUTS, (run_id,))
+        return self._rows(Output, OUTPUTS, (run_id,))
 
     def task_runs_among(self, run_id: str, task_ids: Collection[str]) -> list[TaskRun]:
         """Those of these task runs that there are."""
-        with self._views.snapshot() as connection:
-            return tables.select(connection, TaskRun, TASKS_AMONG, (run_id, _json(task_ids)))
+        return self._rows(TaskRun, TASKS_AMONG, (run_id, _json(task_ids)))
 
     def outputs_among(self, run_id: str, task_ids: Collection[str]) -> list[Output]:
         """The effective outputs of those of these tasks that have one."""
-        with self._views.snapshot() as connection:
-            return tables.select(connection, Output, OUTPUTS_AMONG, (run_id, _json(task_ids)))
+        return self._rows(Output, OUTPUTS_AMONG, (run_id, _json(task_ids)))
 
     def task_state(self, run: Run, task_id: str) -> TaskState:
         """What a decision about a task looks at."""
-        with self._views.snapshot() as connection:
-            task = next(iter(tables.select(connection, TaskRun, TASK_RUN, (run.id, task_id))), None)
-            output = next(iter(tables.select(connection, Output, OUTPUT, (run.id, task_id))), None)
-            number = task.attempt if task else 0
-            attempt = next(iter(tables.select(connection, Attempt, ATTEMPT, (run.id, task_id, number))), None)
-        return TaskState(run, task_id, task, attempt, output)
+        key = (run.id, task_id)
+        tasks, outputs, attempts = self._views.ask(
+            tables.query(TaskRun, TASK_RUN, key),
+            tables.query(Output, OUTPUT, key),
+            tables.query(Attempt, LATEST_ATTEMPT, key),
+        )
+        return TaskState(
+            run,
+            task_id,
+            next(iter(tables.parsed(TaskRun, tasks)), None),
+            next(iter(tables.parsed(Attempt, attempts)), None),
+            next(iter(tables.parsed(Output, outputs)), None),
+        )
 
     def get_result(self, run_id: str, task_id: str) -> Any:
         """The exact value of a task's effective output. Raises `NotFound` if there is none, so that None is a value;
@@ -147,24 +151,35 @@ class Queries:
         One indexed query, plus a read for each large value. Never cut short. Raises `NotFound` for an unknown run, and
         whatever goes wrong with the storage: it never returns less than there is.
         """
-        with self._views.snapshot() as connection:
-            _live_run(connection, run_id)
-            outputs = tables.select(connection, Output, OUTPUTS, (run_id,))
+        runs, rows = self._views.ask(tables.query(Run, RUN, (run_id,)), tables.query(Output, OUTPUTS, (run_id,)))
+        _live(runs, run_id)
+        outputs = tables.parsed(Output, rows)
         stale = stale_outputs(outputs)
         return {o.task_id: self._values.load(o.output) for o in outputs if o.output and o.task_id not in stale}
 
     def resume_plan(self, run_id: str) -> Plan:
         """What resuming the run would go on from. Changes nothing. Raises `NotFound` for an unknown run."""
-        with self._views.snapshot() as connection:
-            run = _live_run(connection, run_id)
-            tasks = tables.select(connection, TaskRun, TASK_RUNS, (run_id, None))
-            outputs = tables.select(connection, Output, OUTPUTS, (run_id,))
-            attempts = tables.select(connection, Attempt, ATTEMPTS, (run_id, None))
-        return plan(run, tasks, outputs, attempts, self._now())
+        runs, tasks, outputs, attempts = self._views.ask(
+            tables.query(Run, RUN, (run_id,)),
+            tables.query(TaskRun, TASK_RUNS, (run_id, None)),
+            tables.query(Output, OUTPUTS, (run_id,)),
+            tables.query(Attempt, ATTEMPTS, (run_id, None)),
+        )
+        return plan(
+            _live(runs, run_id),
+            tables.parsed(TaskRun, tasks),
+            tables.parsed(Output, outputs),
+            tables.parsed(Attempt, attempts),
+            self._now(),
+        )
+
+    def _rows(self, kind: type[RowT], rest: str, arguments: Sequence[Argument]) -> list[RowT]:
+        (rows,) = self._views.ask(tables.query(kind, rest, arguments))
+        return tables.parsed(kind, rows)
 
 
-def _live_run(connection: sqlite3.Connection, run_id: str) -> Run:
-    run = next(iter(tables.select(connection, Run, RUN, (run_id,))), None)
+def _live(runs: Sequence[Columns], run_id: str) -> Run:
+    run = next(iter(tables.parsed(Run, runs)), None)
     if run is None or run.deleted_at is not None:
         raise NotFound("run", run_id, "" if run is None else "It was deleted.")
     return run

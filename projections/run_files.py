@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 
@@ -22,21 +21,23 @@ from eventstore.disk import APPEND, Disk, replace, unavailable, write_whole
 from eventstore.line import event_line
 from eventstore.log import RecordedEvent
 from eventstore.names import encode_name
+from eventstore.session import Session
 from projections import tables
 from projections.rows import Delete, Output, Patch, Run
 
 ReadStream = Callable[[str], Iterator[RecordedEvent]]
 """The events of a stream."""
 
-SIZE = "SELECT size FROM run_files WHERE run_id = ?"
-SET_SIZE = "INSERT OR REPLACE INTO run_files VALUES (?, ?)"
-FORGET_SIZE = "DELETE FROM run_files WHERE run_id = ?"
-GONE = "SELECT run_id FROM run_files WHERE run_id NOT IN (SELECT id FROM workflow_runs WHERE deleted_at IS NULL)"
+SIZE = "SELECT size FROM main.run_files WHERE run_id = $1"
+SET_SIZE = "INSERT INTO main.run_files VALUES ($1, $2) ON CONFLICT (run_id) DO UPDATE SET size = excluded.size"
+FORGET_SIZE = "DELETE FROM main.run_files WHERE run_id = $1"
+GONE = """SELECT run_id FROM main.run_files
+    WHERE run_id NOT IN (SELECT id FROM main.workflow_runs WHERE deleted_at IS NULL)"""
 RUN = "WHERE id = $1 AND deleted_at IS NULL"
 LIVE_RUNS = "WHERE deleted_at IS NULL ORDER BY position"
 OUTPUTS = "WHERE run_id = $1"
 OUTPUT = "WHERE run_id = $1 AND task_id = $2"
-WITH_OUTPUT = "SELECT task_id FROM node_outputs WHERE run_id = ?"
+WITH_OUTPUT = "SELECT task_id FROM main.node_outputs WHERE run_id = $1"
 
 _logger = logging.getLogger("eventstore")
 
@@ -47,7 +48,7 @@ class RunFiles:
     def __init__(self, disk: Disk, read_stream: ReadStream) -> None:
         self._disk, self._read_stream = disk, read_stream
 
-    def follow(self, connection: sqlite3.Connection, events: Sequence[RecordedEvent], patches: Sequence[Patch]) -> None:
+    def follow(self, session: Session, events: Sequence[RecordedEvent], patches: Sequence[Patch]) -> None:
         """Bring the folders up to date with tables that have just taken these events and patches."""
         by_run: dict[str, list[RecordedEvent]] = {}
         for event in events:
@@ -55,58 +56,58 @@ class RunFiles:
         purged = {str(patch.key[0]) for patch in patches if isinstance(patch, Delete) and patch.table == Run.TABLE}
         for run_id in dict.fromkeys([*by_run, *purged]):
             try:
-                rows = tables.select(connection, Run, RUN, (run_id,))
+                rows = tables.select(session, Run, RUN, (run_id,))
                 if not rows:
-                    self._remove(connection, run_id)
+                    self._remove(session, run_id)
                 elif (
                     run_id in purged
-                    or not self._append(connection, run_id, by_run[run_id])
-                    or not self._follow_rows(connection, rows[0], [p for p in patches if p.key[0] == run_id])
+                    or not self._append(session, run_id, by_run[run_id])
+                    or not self._follow_rows(session, rows[0], [p for p in patches if p.key[0] == run_id])
                 ):
-                    self.write(connection, rows[0], events[-1].position)
+                    self.write(session, rows[0], events[-1].position)
             except OSError as error:
-                connection.execute(FORGET_SIZE, (run_id,))
+                session.rows(FORGET_SIZE, (run_id,))
                 _logger.warning("the folder of run %r could not be written: %s", run_id, error)
 
-    def rebuild(self, connection: sqlite3.Connection, position: int) -> None:
+    def rebuild(self, session: Session, position: int) -> None:
         """Write all folders anew, for tables that stand at this position, and remove those of runs that are gone."""
         try:
-            for (run_id,) in connection.execute(GONE).fetchall():
-                self._remove(connection, run_id)
-            for run in tables.select(connection, Run, LIVE_RUNS):
-                self.write(connection, run, position)
+            for (run_id,) in session.rows(GONE):
+                self._remove(session, run_id)
+            for run in tables.select(session, Run, LIVE_RUNS):
+                self.write(session, run, position)
         except OSError as error:
             raise unavailable(error, "cannot write the run folders") from error
 
-    def write(self, connection: sqlite3.Connection, run: Run, position: int) -> None:
+    def write(self, session: Session, run: Run, position: int) -> None:
         """Write one run's whole folder from the log and the tables, and remove outputs that are no more."""
         folder = encode_name(run.id)
-        wanted = self.contents(connection, run, position)
+        wanted = self.contents(session, run, position)
         for path, data in wanted.items():
             self._put(path, data)
         for path in list(own_files(self._disk, folder)):
             if path not in wanted:
                 self._disk.remove(path)
-        connection.execute(SET_SIZE, (run.id, len(wanted[f"{folder}/events.jsonl"])))
+        session.rows(SET_SIZE, (run.id, len(wanted[f"{folder}/events.jsonl"])))
 
-    def contents(self, connection: sqlite3.Connection, run: Run, position: int) -> dict[str, bytes]:
+    def contents(self, session: Session, run: Run, position: int) -> dict[str, bytes]:
         """What a run's folder holds, by path, when the tables stand at this position of the log."""
         folder = encode_name(run.id)
         events = takewhile(lambda event: event.position <= position, self._read_stream(run.id))
-        outputs = tables.select(connection, Output, OUTPUTS, (run.id,))
+        outputs = tables.select(session, Output, OUTPUTS, (run.id,))
         return {
             f"{folder}/run.json": run_json(run),
             f"{folder}/events.jsonl": b"".join(map(event_json, events)),
             **{output_path(output.run_id, output.task_id): output_json(output) for output in outputs},
         }
 
-    def _append(self, connection: sqlite3.Connection, run_id: str, events: Sequence[RecordedEvent]) -> bool:
+    def _append(self, session: Session, run_id: str, events: Sequence[RecordedEvent]) -> bool:
         """Append to a run's `events.jsonl`; False, and nothing done, if it is not as long as it should be."""
-        row = connection.execute(SIZE, (run_id,)).fetchone()
-        if row is None and events[0].version > 1:
+        sizes = session.rows(SIZE, (run_id,))
+        if not sizes and events[0].version > 1:
             return False
         path = f"{encode_name(run_id)}/events.jsonl"
-        if row is None:
+        if not sizes:
             self._make_folders(path)
         try:
             file = self._disk.open(path, APPEND)
@@ -114,16 +115,16 @@ class RunFiles:
             return False
         try:
             size = self._disk.size(file)
-            if size != (row[0] if row else 0):
+            if size != (sizes[0][0] if sizes else 0):
                 return False
             data = b"".join(map(event_json, events))
             write_whole(self._disk, file, data)
         finally:
             self._disk.close(file)
-        connection.execute(SET_SIZE, (run_id, size + len(data)))
+        session.rows(SET_SIZE, (run_id, size + len(data)))
         return True
 
-    def _follow_rows(self, connection: sqlite3.Connection, run: Run, patches: Sequence[Patch]) -> bool:
+    def _follow_rows(self, session: Session, run: Run, patches: Sequence[Patch]) -> bool:
         """Bring the other files up to date. False if some are missing that this does not touch: all outputs are
         looked for whenever the run itself changes, and not more often, which would cost too much in large runs.
         """
@@ -132,7 +133,7 @@ class RunFiles:
         if changed or not self._disk.exists(f"{folder}/run.json"):
             self._put(f"{folder}/run.json", run_json(run))
         for task_id in dict.fromkeys(str(patch.key[1]) for patch in patches if patch.table == Output.TABLE):
-            rows = tables.select(connection, Output, OUTPUT, (run.id, task_id))
+            rows = tables.select(session, Output, OUTPUT, (run.id, task_id))
             if rows:
                 self._put(output_path(run.id, task_id), output_json(rows[0]))
             else:
@@ -140,7 +141,7 @@ class RunFiles:
                     self._disk.remove(output_path(run.id, task_id))
         if not changed:
             return True
-        wanted = {output_path(run.id, task_id) for (task_id,) in connection.execute(WITH_OUTPUT, (run.id,))}
+        wanted = {output_path(run.id, task_id) for (task_id,) in session.rows(WITH_OUTPUT, (run.id,))}
         return wanted.issubset(own_files(self._disk, folder))
 
     def _put(self, path: str, data: bytes) -> None:
@@ -155,11 +156,12 @@ class RunFiles:
         for depth in range(1, len(parts)):
             self._disk.make_directory("/".join(parts[:depth]))
 
-    def _remove(self, connection: sqlite3.Connection, run_id: str) -> None:
+    def _remove(self, session: Session, run_id: str) -> None:
         """Remove a folder that this library has made, as far as the sizes or its `events.jsonl` tell."""
         folder = encode_name(run_id)
-        if not connection.execute(FORGET_SIZE, (run_id,)).rowcount and not self._disk.exists(f"{folder}/events.jsonl"):
+        if not session.rows(SIZE, (run_id,)) and not self._disk.exists(f"{folder}/events.jsonl"):
             return
+        session.rows(FORGET_SIZE, (run_id,))
         for path in list(own_files(self._disk, folder)):
             self._disk.remove(path)
         self._remove_folders(f"{folder}/outputs")

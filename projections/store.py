@@ -1,14 +1,11 @@
-"""Opens a store: the one place that knows which parts belong together.
-
-A store address is `jsonl:PATH` (or just a path) for files, or `memory:`.
-"""
+"""Opens a store: the one place that knows which parts belong together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from datetime import datetime
-from itertools import chain, takewhile
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,20 +13,24 @@ from typing import Self
 from eventstore.blobs import Blobs, FileBlobs, MemoryBlobs
 from eventstore.codec import Codec
 from eventstore.disk import Disk, unavailable
-from eventstore.errors import InvalidInput, Unavailable
-from eventstore.jsonl import Durability, JsonlLog
-from eventstore.log import Log, RecordedEvent, now
+from eventstore.errors import Unavailable
+from eventstore.jsonl import JsonlLog
+from eventstore.log import Durability, Log, RecordedEvent, now
 from eventstore.memory import MemoryLog
 from eventstore.payload import THRESHOLD, Value, Values
-from projections import tables
+from eventstore.sql_blobs import SqlBlobs
+from eventstore.sql_log import SqlLog
+from eventstore.sqlite import SqliteLog
+from projections.addresses import Address, parse_address
 from projections.fold import Fold
+from projections.following_views import FollowingViews
+from projections.inline_views import InlineViews
 from projections.queries import Queries
-from projections.rows import BY_TABLE
 from projections.run_commands import RunCommands
 from projections.run_files import RunFiles
 from projections.task_commands import TaskCommands
-from projections.verify import Audit, Report
-from projections.views import CHECKPOINT, Views
+from projections.verify import Report, verify_open
+from projections.views import Views
 
 
 class Store(RunCommands, TaskCommands, Queries):
@@ -73,14 +74,7 @@ class Store(RunCommands, TaskCommands, Queries):
 
         A store of files that may be damaged is better not opened at all: see `verify_files`.
         """
-        with self.views.snapshot() as connection:
-            position, _ = connection.execute(CHECKPOINT).fetchone() or (0, "")
-            kept = {table: tables.contents(connection, table) for table in BY_TABLE}
-        with closing(Audit(self.codec)) as audit:
-            for event in self.log.read_all(until=position):
-                audit.take(event)
-            drift = (finding for table, rows in kept.items() for finding in audit.check_table(table, rows))
-            return audit.report(chain(drift, audit.check_blobs(self.values.blobs)))
+        return verify_open(self.views, self.codec, self.values.blobs)
 
     def rebuild(self, progress: Callable[[int], None] | None = None) -> None:
         """Make all views again from the log; `progress` is told of numbers of events."""
@@ -103,42 +97,63 @@ def open_store(
 ) -> Store:
     """Open the store at an address, and create it if there is none, unless told not to.
 
-    Values of more than `threshold` bytes of JSON go to blobs. Give a `codec` with your own event types registered.
-    Raises `InvalidInput` for an address that means nothing, `Unavailable` if the system refuses, `LogCorrupt` if what
-    is there is damaged.
+    Addresses are `jsonl:PATH`, `sqlite:PATH`, `postgresql://…?schema=NAME` and `memory:`; of a bare path is guessed
+    which. Values of more than `threshold` bytes of JSON go to blobs. Give a `codec` with your own event types
+    registered. Raises `InvalidInput` for an address that means nothing, `Unavailable` if the system or the server
+    refuses, `LogCorrupt` if what is there is damaged.
     """
     codec = codec or Codec()
-    scheme, path = parse_address(str(address))
-    if scheme == "memory":
-        log: Log = MemoryLog(clock=clock)
-        blobs: Blobs = MemoryBlobs()
-        views = Views(":memory:", log, codec)
-    else:
-        if not create and not _is_store(path):
-            raise Unavailable(f"there is no store in {path}", "Give the folder of a store with --store.")
-        with ExitStack() as undo:
-            disk = _open_disk(path)
-            log = JsonlLog(path, durability=durability, clock=clock, disk=disk)
-            undo.callback(log.close)
-            blobs = FileBlobs(disk)
-            views = Views(disk.database("_views.db"), log, codec, RunFiles(disk, log.read))
-            undo.pop_all()
-    log.hook = views
-    return Store(str(address), log, views, codec, Values(blobs, threshold=threshold), clock)
+    parsed = parse_address(str(address))
+    match parsed.scheme:
+        case "memory":
+            parts = _following(MemoryLog(clock=clock), codec)
+        case "jsonl":
+            parts = _open_files(parsed.path, durability, codec, clock, create=create)
+        case "sqlite":
+            parts = _inline(SqliteLog(parsed.path, durability=durability, clock=clock, create=create), codec)
+        case "postgresql":
+            parts = _inline(_postgres_log(parsed, durability, clock, create=create), codec)
+    log, views, blobs = parts
+    return Store(parsed.shown, log, views, codec, Values(blobs, threshold=threshold), clock)
 
 
-def parse_address(address: str) -> tuple[str, Path]:
-    """The scheme, `jsonl` or `memory`, and the path. Raises `InvalidInput`."""
-    scheme, colon, rest = address.partition(":")
-    if not colon or scheme not in ("jsonl", "memory", "sqlite", "postgresql", "postgres"):
-        scheme, rest = "jsonl", address
-    if scheme in ("sqlite", "postgresql", "postgres") or rest.endswith(".db") or "://" in rest:
-        raise InvalidInput("this version keeps stores in files only", "Use jsonl:PATH.")
-    if scheme == "memory" and rest:
-        raise InvalidInput(f"a memory store has no path, but {rest!r} was given", "Use memory: alone.")
-    if scheme == "jsonl" and not rest:
-        raise InvalidInput("the store address has no path", "Use jsonl:PATH.")
-    return scheme, Path(rest)
+_Parts = tuple[Log, Views, Blobs]
+
+
+def _following(log: MemoryLog, codec: Codec) -> _Parts:
+    log.hook = views = FollowingViews(":memory:", log, codec)
+    return log, views, MemoryBlobs()
+
+
+def _open_files(
+    path: Path, durability: Durability, codec: Codec, clock: Callable[[], datetime], *, create: bool
+) -> _Parts:
+    if not create and not _is_store(path):
+        raise Unavailable(f"there is no store in {path}", "Give the folder of a store with --store.")
+    with ExitStack() as undo:
+        disk = _open_disk(path)
+        log = JsonlLog(path, durability=durability, clock=clock, disk=disk)
+        undo.callback(log.close)
+        log.hook = views = FollowingViews(disk.database("_views.db"), log, codec, RunFiles(disk, log.read))
+        undo.pop_all()
+    return log, views, FileBlobs(disk)
+
+
+def _postgres_log(address: Address, durability: Durability, clock: Callable[[], datetime], *, create: bool) -> SqlLog:
+    try:
+        from eventstore.postgres import PostgresLog
+    except ImportError as error:
+        hint = "Install the client with it: pip install 'flowledger[postgres]'."
+        raise Unavailable(f"stores in Postgres need a package that is not installed: {error.name}", hint) from error
+    return PostgresLog(address.dsn, durability=durability, clock=clock, create=create, **address.options)
+
+
+def _inline(log: SqlLog, codec: Codec) -> _Parts:
+    with ExitStack() as undo:
+        undo.callback(log.close)
+        log.inline = views = InlineViews(log, codec)
+        undo.pop_all()
+    return log, views, SqlBlobs(log.database)
 
 
 def _is_store(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The views as SQL tables: applies patches, and reads rows back.
+"""The views as SQL tables: turns patches into statements, and reads rows back.
 
 Upserts are made from the row classes' column names, once for each set of columns; all other SQL is fixed text.
 """
@@ -6,61 +6,129 @@ Upserts are made from the row classes' column names, once for each set of column
 from __future__ import annotations
 
 import functools
-import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files as package_files
 
+from eventstore.session import Argument, Session, Statement
 from projections.rows import BY_TABLE, Key, Patch, Put, RowT, Scalar, parse
 
+Columns = tuple[Scalar, ...]
+"""A row as the database returns it."""
+Contents = dict[str, dict[Key, dict[str, Scalar]]]
+"""Every table in the form of `Fold.tables`."""
 
-def apply(connection: sqlite3.Connection, patches: Iterable[Patch]) -> None:
+
+def sqlite_schema() -> str:
+    """The statements that make the tables in a SQLite file of their own."""
+    folder = package_files("projections").joinpath("schema/sqlite")
+    return "".join(file.read_text() for file in sorted(folder.iterdir(), key=lambda file: file.name))
+
+
+def apply(session: Session, patches: Iterable[Patch]) -> None:
     """Make the patches, in order, inside the caller's transaction."""
+    session.run(statements(patches))
+
+
+def statements(patches: Iterable[Patch], *, inline: bool = False) -> list[Statement]:
+    """What makes the tables as they are after these patches, in order; never more statements than patches.
+
+    `inline`: the database gives the events their positions in the transaction that this is part of, so nobody knows
+    them yet. They are looked up there: a row's first key column is the stream of its events, and `version` that of the
+    event which the patch comes from.
+    """
+    puts: dict[tuple[str, Key], dict[str, Scalar]] = {}
+    deletes: dict[tuple[str, Key], None] = {}
     for patch in patches:
+        place = (patch.table, patch.key)
         if isinstance(patch, Put):
-            connection.execute(_upsert(patch.table, tuple(patch.values)), (*patch.key, *patch.values.values()))
+            puts.setdefault(place, {}).update(_unplaced(patch.values) if inline else patch.values)
+            continue
+        deletes[place] = None
+        if len(patch.key) == len(BY_TABLE[patch.table].KEY):
+            puts.pop(place, None)
         else:
-            connection.execute(_delete(patch.table, len(patch.key)), patch.key)
+            for other in [other for other in puts if other[0] == patch.table and _begins(other[1], patch.key)]:
+                del puts[other]
+    # What is put after a deletion is put into a row that is not there, so all deletions can be made before. Then no two
+    # statements are for the same row, their order means nothing, and the same texts can stand together.
+    removals = [Statement(_delete(table, len(key)), key) for table, key in deletes]
+    upserts = [
+        Statement(_upsert(table, tuple(values), inline), (*key, *values.values()))
+        for (table, key), values in puts.items()
+    ]
+    return sorted(removals, key=_text) + sorted(upserts, key=_text)
 
 
-def clear(connection: sqlite3.Connection) -> None:
+def _unplaced(values: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
+    """The values with the version of an event in place of its position."""
+    return {**values, "position": values["version"]} if "position" in values else values
+
+
+def _begins(key: Key, with_: Key) -> bool:
+    return key[: len(with_)] == with_
+
+
+def _text(statement: Statement) -> str:
+    return statement.text
+
+
+def clear(session: Session) -> None:
     """Remove every row, inside the caller's transaction."""
-    for table in BY_TABLE:
-        connection.execute(_delete(table, 0))
+    session.run([Statement(_delete(table, 0)) for table in BY_TABLE])
 
 
-def select(connection: sqlite3.Connection, kind: type[RowT], rest: str, arguments: Sequence[Scalar] = ()) -> list[RowT]:
-    """The typed rows of a table, for a query that goes on after its FROM with this fixed text.
+def select(session: Session, kind: type[RowT], rest: str, arguments: Sequence[Argument] = ()) -> list[RowT]:
+    """The typed rows that a query gives."""
+    return parsed(kind, session.rows(*query(kind, rest, arguments)))
+
+
+def query(kind: type[RowT], rest: str, arguments: Sequence[Argument] = ()) -> Statement:
+    """A query for rows of a table, which goes on after its FROM with this fixed text.
 
     Its parameters are `$1`, `$2` …, in the order of the arguments.
     """
-    # To SQLite, `$1` is a parameter with the name 1.
-    named = {str(place): argument for place, argument in enumerate(arguments, 1)}
-    return [parse(kind, row) for row in connection.execute(_select(kind.TABLE, rest), named)]
+    return Statement(_select(kind.TABLE, rest), arguments)
 
 
-def contents(connection: sqlite3.Connection, table: str) -> dict[Key, dict[str, Scalar]]:
+def parsed(kind: type[RowT], rows: Iterable[Columns]) -> list[RowT]:
+    """The typed rows that these columns stand for."""
+    return [parse(kind, row) for row in rows]
+
+
+def contents(session: Session, table: str) -> dict[Key, dict[str, Scalar]]:
     """A whole table in the form of `Fold.tables`."""
     kind = BY_TABLE[table]
     width = len(kind.KEY)
     names = kind.__struct_fields__[width:]
-    return {row[:width]: dict(zip(names, row[width:], strict=True)) for row in connection.execute(_select(table, ""))}
+    return {row[:width]: dict(zip(names, row[width:], strict=True)) for row in session.rows(_select(table, ""))}
+
+
+def all_contents(session: Session) -> Contents:
+    """All tables, whole."""
+    return {table: contents(session, table) for table in BY_TABLE}
 
 
 @functools.cache
 def _select(table: str, rest: str) -> str:
-    return f"SELECT {', '.join(BY_TABLE[table].__struct_fields__)} FROM {table} {rest}"
+    return f"SELECT {', '.join(BY_TABLE[table].__struct_fields__)} FROM main.{table} {rest}"
 
 
 @functools.cache
-def _upsert(table: str, columns: tuple[str, ...]) -> str:
+def _upsert(table: str, columns: tuple[str, ...], inline: bool) -> str:
     key = BY_TABLE[table].KEY
     names = (*key, *columns)
-    values = ", ".join("?" * len(names))
+    values = ", ".join(
+        f"(SELECT position FROM main.workflow_events WHERE run_id = $1 AND sequence = ${place})"
+        if inline and name == "position"
+        else f"${place}"
+        for place, name in enumerate(names, 1)
+    )
     changes = ", ".join(f"{name} = excluded.{name}" for name in columns)
-    insert = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({values})"
+    insert = f"INSERT INTO main.{table} ({', '.join(names)}) VALUES ({values})"
     return f"{insert} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
 
 
 @functools.cache
 def _delete(table: str, width: int) -> str:
-    conditions = [f"{name} = ?" for name in BY_TABLE[table].KEY[:width]]
-    return f"DELETE FROM {table} WHERE {' AND '.join(conditions) or 'true'}"
+    conditions = [f"{name} = ${place}" for place, name in enumerate(BY_TABLE[table].KEY[:width], 1)]
+    return f"DELETE FROM main.{table} WHERE {' AND '.join(conditions) or 'true'}"

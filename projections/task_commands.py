@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from eventstore.admit import check_name
 from eventstore.errors import InvalidInput, NotFound
 from eventstore.events import TaskRunScheduled
 from eventstore.failure import Failure
+from eventstore.validate import check_name
 from projections import decide
 from projections.commands import Actor
 from projections.decide import Events, TaskState

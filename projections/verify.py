@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from heapq import merge
-from importlib.resources import files as package_files
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, Literal
 
 import msgspec
@@ -18,14 +18,15 @@ import msgspec
 from eventstore.blobs import Blobs
 from eventstore.chain import GENESIS, event_hash
 from eventstore.codec import Codec
-from eventstore.errors import BlobCorrupt, BlobMissing, EventStoreError, UnsupportedSchema
-from eventstore.failure import Failure
-from eventstore.log import Purged, RecordedEvent
-from eventstore.payload import Value
+from eventstore.errors import BlobCorrupt, BlobMissing, EventStoreError, LogCorrupt, RowCorrupt, UnsupportedSchema
+from eventstore.log import PURGES, Purged, RecordedEvent
+from eventstore.references import blob_digests
+from eventstore.sqlite_session import SqliteSession, connect
 from projections import tables
 from projections.fold import Columns
 from projections.project import project
 from projections.rows import BY_TABLE, Key
+from projections.views import Views
 
 Severity = Literal["error", "warning", "info"]
 
@@ -33,19 +34,20 @@ REBUILD = "Run `eventstore rebuild`: the views are made again from the log."
 RESTORE = "Copy the store aside and restore this from a backup."
 
 ROWS = {
-    "workflows": "SELECT * FROM workflows ORDER BY id",
-    "workflow_runs": "SELECT * FROM workflow_runs ORDER BY id",
-    "task_runs": "SELECT * FROM task_runs ORDER BY run_id, task_id",
-    "attempts": "SELECT * FROM attempts ORDER BY run_id, task_id, attempt",
-    "node_outputs": "SELECT * FROM node_outputs ORDER BY run_id, task_id",
+    "workflows": "SELECT * FROM main.workflows ORDER BY id",
+    "workflow_runs": "SELECT * FROM main.workflow_runs ORDER BY id",
+    "task_runs": "SELECT * FROM main.task_runs ORDER BY run_id, task_id",
+    "attempts": "SELECT * FROM main.attempts ORDER BY run_id, task_id, attempt",
+    "node_outputs": "SELECT * FROM main.node_outputs ORDER BY run_id, task_id",
 }
-RUNS = "SELECT count(*) FROM workflow_runs"
-ORPHAN_RUNS = "SELECT id FROM workflow_runs WHERE position = 0 ORDER BY id"
-ORPHAN_TASKS = """SELECT run_id, task_id, r.id IS NULL FROM task_runs AS t LEFT JOIN workflow_runs AS r ON r.id = run_id
+RUNS = "SELECT count(*) FROM main.workflow_runs"
+ORPHAN_RUNS = "SELECT id FROM main.workflow_runs WHERE position = 0 ORDER BY id"
+ORPHAN_TASKS = """SELECT run_id, task_id, r.id IS NULL
+    FROM main.task_runs AS t LEFT JOIN main.workflow_runs AS r ON r.id = run_id
     WHERE r.id IS NULL OR t.position = 0 ORDER BY run_id, task_id"""
-ORPHAN_ATTEMPTS = """SELECT a.run_id, a.task_id, a.attempt FROM attempts AS a LEFT JOIN task_runs AS t
-    ON t.run_id = a.run_id AND t.task_id = a.task_id WHERE t.task_id IS NULL OR a.started_at IS NULL
-    ORDER BY a.run_id, a.task_id, a.attempt"""
+ORPHAN_ATTEMPTS = """SELECT a.run_id, a.task_id, a.attempt
+    FROM main.attempts AS a LEFT JOIN main.task_runs AS t ON t.run_id = a.run_id AND t.task_id = a.task_id
+    WHERE t.task_id IS NULL OR a.started_at IS NULL ORDER BY a.run_id, a.task_id, a.attempt"""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -83,6 +85,7 @@ class Audit:
         self._blobs: dict[str, str] = {}
         self._unlinked: dict[str, list[Finding]] = {}
         self._others: list[Finding] = []
+        self._damaged = False
         self.heads: dict[str, tuple[int, str]] = {}
         """Each stream's version and last hash."""
         self.purged: dict[str, int] = {}
@@ -94,11 +97,21 @@ class Audit:
     @property
     def broken(self) -> bool:
         """Whether a stream is not as it was written."""
-        return bool(self._unlinked)
+        return self._damaged or bool(self._unlinked)
 
     def close(self) -> None:
         """Release the views. Repeated calls do nothing."""
-        self.views.close()
+        self.views.connection.close()
+
+    def take_damage(self, error: LogCorrupt) -> None:
+        """Report an event that cannot be read."""
+        where = (
+            error.row
+            if isinstance(error, RowCorrupt)
+            else f"{error.file}, bytes {error.offset}–{error.offset + error.length}"
+        )
+        self._others.append(Finding("error", "log-corrupt", where, error.reason, RESTORE))
+        self._damaged = True
 
     def take(self, event: RecordedEvent) -> None:
         """Check one event, and fold it into the views."""
@@ -113,9 +126,9 @@ class Audit:
                 finding = Finding("error", "undecodable", _where(event), str(error), RESTORE)
             self._others.append(finding)
             return
-        if isinstance(decoded, Purged):
+        if isinstance(decoded, Purged) and event.stream == PURGES:
             self._take_purge(decoded, event)
-        for digest in _blob_digests(decoded):
+        for digest in blob_digests(decoded):
             self._blobs.setdefault(digest, _where(event))
         tables.apply(self.views, project(decoded, event))
 
@@ -144,12 +157,12 @@ class Audit:
     def orphans(self) -> Iterator[Finding]:
         """Rows whose parent was never made; only imports, partial restores and foreign writers leave such."""
         action = "Look at the run's events: a restore or an import was not complete."
-        for (run_id,) in self.views.execute(ORPHAN_RUNS):
+        for (run_id,) in self.views.rows(ORPHAN_RUNS):
             yield Finding("error", "orphan-run", f"run {run_id!r}", "it was never created", action)
-        for run_id, task_id, alone in self.views.execute(ORPHAN_TASKS):
+        for run_id, task_id, alone in self.views.rows(ORPHAN_TASKS):
             message = "its run does not exist" if alone else "it was never scheduled"
             yield Finding("error", "orphan-task", f"task {task_id!r} of run {run_id!r}", message, action)
-        for run_id, task_id, number in self.views.execute(ORPHAN_ATTEMPTS):
+        for run_id, task_id, number in self.views.rows(ORPHAN_ATTEMPTS):
             where = f"attempt {number} of task {task_id!r} of run {run_id!r}"
             yield Finding("error", "orphan-attempt", where, "it never started", action)
 
@@ -178,7 +191,7 @@ class Audit:
 
     def check_rows(self, table: str, rows: Iterable[tuple[Key, Columns]]) -> Iterator[tuple[Key, Finding]]:
         """Like `check_table`, with the rows in the order of their keys, and the key with each finding."""
-        expected = ((key, True, columns) for key, columns in sorted_rows(self.views, table))
+        expected = ((key, True, columns) for key, columns in sorted_rows(self.views.connection, table))
         found = ((key, False, columns) for key, columns in rows)
         for key, sides in groupby(merge(expected, found, key=_key_of), key=_key_of):
             columns = {is_expected: columns for _, is_expected, columns in sides}
@@ -193,25 +206,45 @@ class Audit:
             findings += unlinked
         findings += [*self._others, *self.orphans()]
         findings.sort(key=lambda finding: ("error", "warning", "info").index(finding.severity))
-        (runs,) = self.views.execute(RUNS).fetchone()
+        ((runs,),) = self.views.rows(RUNS)
         self.close()
         return Report(self.events, len(self.heads), runs, len(self._blobs), tuple(findings))
 
 
+def verify_open(views: Views, codec: Codec, blobs: Blobs) -> Report:
+    """Check the events of an open store against themselves, and its views and blobs against the events."""
+    with closing(Audit(codec)) as audit:
+        with views.with_events() as (kept, events):
+            for event in events:
+                if isinstance(event, LogCorrupt):
+                    audit.take_damage(event)
+                else:
+                    audit.take(event)
+        drift = (finding for table, rows in kept.items() for finding in audit.check_table(table, rows))
+        return audit.report(chain(map(evidence, drift) if audit.broken else drift, audit.check_blobs(blobs)))
+
+
+def evidence(finding: Finding) -> Finding:
+    """What not to mend yet, when the log is damaged: it may hold what the log has lost."""
+    if finding.severity != "warning":
+        return finding
+    return msgspec.structs.replace(finding, action="Restore the log first: this may hold what it has lost.")
+
+
 def sorted_rows(connection: sqlite3.Connection, table: str) -> Iterator[tuple[Key, Columns]]:
-    """A table's rows in the order of their keys, each as its key and its other columns."""
+    """A table's rows in the order of their keys, each as its key and its other columns, and never all at once."""
     width = len(BY_TABLE[table].KEY)
     cursor = connection.execute(ROWS[table])
     names = [column[0] for column in cursor.description[width:]]
     return ((row[:width], dict(zip(names, row[width:], strict=True))) for row in cursor)
 
 
-def _empty_views() -> sqlite3.Connection:
-    connection = sqlite3.connect("", isolation_level=None)  # a file without a name, once it outgrows the cache
+def _empty_views() -> SqliteSession:
+    connection = connect("")  # a file without a name, once it outgrows the cache
     connection.execute("PRAGMA journal_mode = OFF")
-    connection.executescript(package_files("projections").joinpath("views.sql").read_text())
+    connection.executescript(tables.sqlite_schema())
     connection.execute("BEGIN")
-    return connection
+    return SqliteSession(connection)
 
 
 def _key_of(row: tuple[Key, bool, Columns]) -> Any:
@@ -224,18 +257,6 @@ def _difference(expected: Columns | None, found: Columns | None) -> str:
     if expected is None:
         return "should not be there"
     return f"differs in {', '.join(name for name, value in expected.items() if found.get(name) != value)}"
-
-
-def _blob_digests(part: object) -> Iterator[str]:
-    """The digests of all blobs an event refers to: values stand in its fields, or in a failure's."""
-    if isinstance(part, Value):
-        if isinstance(part.json, msgspec.UnsetType):
-            yield part.digest
-    elif isinstance(part, msgspec.Struct):
-        for name in part.__struct_fields__:
-            value = getattr(part, name)
-            if isinstance(value, Value | Failure):
-                yield from _blob_digests(value)
 
 
 def _where(event: RecordedEvent) -> str:

@@ -15,11 +15,12 @@ from eventstore.events import WORKFLOW_STREAM
 from eventstore.index import FORMAT as INDEX_FORMAT
 from eventstore.index import WITNESS
 from eventstore.log import RecordedEvent
+from eventstore.sqlite_session import connect
 from eventstore.survey import Surveyed
+from projections.following_views import CHECKPOINT
+from projections.following_views import FORMAT as VIEWS_FORMAT
 from projections.rows import BY_TABLE, Workflow
 from projections.verify import REBUILD, RESTORE, Audit, Finding, sorted_rows
-from projections.views import CHECKPOINT
-from projections.views import FORMAT as VIEWS_FORMAT
 
 HEADS = "SELECT id, version, hash FROM streams"
 CHECKPOINTS = "SELECT name, position FROM checkpoints"
@@ -31,7 +32,7 @@ MADE_AGAIN = "The next opening makes it again."
 REMOVE = "Remove it while no process has the store open: the next opening makes it again."
 
 
-class Database:
+class KeptDatabase:
     """A database of the store, opened so that not even the files which SQLite keeps beside it are written."""
 
     def __init__(self, root: Path, name: str, code: str, format: int) -> None:
@@ -57,7 +58,7 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         mode = "mode=ro" if self._in_use else "mode=ro&immutable=1"
         uri = f"{self._path.absolute().as_uri()}?{mode}"
-        return sqlite3.connect(uri, uri=True, isolation_level=None)
+        return connect(uri, uri=True)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Read what has to be known before the log is read."""
@@ -98,7 +99,7 @@ class Database:
             self._connection = None
 
 
-class KeptIndex(Database):
+class KeptIndex(KeptDatabase):
     """The index, compared with the log line by line up to the last one that it knows."""
 
     def __init__(self, root: Path) -> None:
@@ -148,7 +149,7 @@ class KeptIndex(Database):
         return self._findings(*more)
 
 
-class KeptViews(Database):
+class KeptViews(KeptDatabase):
     """The views as they are kept. `position` is the last one that they have taken, 0 if there are none."""
 
     def __init__(self, root: Path) -> None:

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-import msgspec
-
 from eventstore.blobs import FOLDER as BLOBS
 from eventstore.blobs import FileBlobs
 from eventstore.codec import Codec
@@ -26,10 +24,10 @@ from eventstore.survey import Damage, Survey, Surveyed
 from projections import tables
 from projections.rows import Output, Run
 from projections.run_files import OUTPUT, RUN, WITH_OUTPUT, event_json, output_json, output_path, own_files, run_json
-from projections.verify import REBUILD, RESTORE, Audit, Finding, Report
+from projections.verify import REBUILD, RESTORE, Audit, Finding, Report, evidence
 from projections.verify_databases import KeptIndex, KeptViews
 
-RUNS = "SELECT id, deleted_at IS NOT NULL FROM workflow_runs ORDER BY id"
+RUNS = "SELECT id, deleted_at IS NOT NULL FROM main.workflow_runs ORDER BY id"
 
 _CHUNK = 1 << 20
 
@@ -96,7 +94,7 @@ class _Verification:
             *self._unexplained(),
         ]
         damaged = self._damaged or self._audit.broken or any(finding.severity == "error" for finding in views)
-        yield from map(_evidence, views) if damaged else views
+        yield from map(evidence, views) if damaged else views
         yield from self._audit.check_blobs(FileBlobs(self._disk), self._progress)
 
     def _read_on(self) -> Iterator[Finding]:
@@ -144,7 +142,7 @@ class _Verification:
 
     def _check_folders(self) -> Iterator[tuple[str, Finding]]:
         gone = set(self._audit.purged)
-        for run_id, deleted in self._audit.views.execute(RUNS).fetchall():
+        for run_id, deleted in self._audit.views.rows(RUNS):
             gone.discard(run_id)
             wanted = {} if deleted else self._wanted(run_id)
             yield from ((run_id, finding) for finding in self._check_folder(run_id, wanted))
@@ -159,7 +157,7 @@ class _Verification:
             f"{folder}/run.json": hashlib.sha256(run_json(run)).digest(),
             f"{folder}/events.jsonl": self._event_files[run_id].digest(),
         }
-        for (task_id,) in views.execute(WITH_OUTPUT, (run_id,)).fetchall():
+        for (task_id,) in views.rows(WITH_OUTPUT, (run_id,)):
             (output,) = tables.select(views, Output, OUTPUT, (run_id, task_id))
             wanted[output_path(run_id, task_id)] = hashlib.sha256(output_json(output)).digest()
         return wanted
@@ -203,13 +201,6 @@ class _Verification:
         finally:
             self._disk.close(file)
         return digest.digest()
-
-
-def _evidence(finding: Finding) -> Finding:
-    """What not to mend yet, when the log is damaged: it may hold what the log has lost."""
-    if finding.severity != "warning":
-        return finding
-    return msgspec.structs.replace(finding, action="Restore the log first: this may hold what it has lost.")
 
 
 def _where(damage: Damage) -> str:

@@ -1,10 +1,14 @@
-"""Hypothesis profiles for the whole suite; FLOWLEDGER_HYPOTHESIS chooses one."""
+"""Hypothesis profiles for the whole suite; FLOWLEDGER_HYPOTHESIS chooses one. And Postgres, for whoever asks for it."""
 
 from __future__ import annotations
 
 import os
 
 from hypothesis import settings
+
+from tests.postgres import place_schemas, postgres, postgres_address
+
+__all__ = ["place_schemas", "postgres", "postgres_address"]
 
 settings.register_profile("ci", deadline=None, print_blob=True)
 settings.register_profile("release", settings.get_profile("ci"), max_examples=5_000)

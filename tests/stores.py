@@ -10,17 +10,28 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from eventstore.codec import Codec
 from eventstore.disk import Disk
 from projections import Store, open_store, tables
-from projections.fold import Columns, Fold
-from projections.rows import BY_TABLE, Key, Run
+from projections.addresses import parse_address
+from projections.fold import Fold
+from projections.following_views import FollowingViews
+from projections.rows import Run
 from projections.run_files import LIVE_RUNS, RunFiles
+from projections.tables import Contents
+from projections.verify import Report
+from projections.verify_files import verify_files
 from tests.crash.children import Children
+from tests.postgres import SERVERS
+from tests.postgres import address as postgres_address
+from tests.postgres import schema_for
 
-BACKENDS = ("memory", "jsonl")
+LASTING = ("jsonl", "sqlite", *SERVERS)
+"""Kinds of stores that outlive their process, and that several processes can share."""
+BACKENDS = ("memory", *LASTING)
+ONE_OF_EACH = ("memory", "jsonl", "sqlite", SERVERS[0])
+"""For what takes long: on Postgres, one version of it."""
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-
-Tables = dict[str, dict[Key, Columns]]
 
 
 class Clock:
@@ -36,7 +47,9 @@ class Clock:
 
 def address_of(backend: str, folder: Path) -> str:
     """Where a store of this kind is kept; the folder is its own."""
-    return {"memory": "memory:", "jsonl": f"jsonl:{folder}"}[backend]
+    if backend in SERVERS:
+        return postgres_address(backend, schema_for(folder))
+    return {"memory": "memory:", "jsonl": f"jsonl:{folder}", "sqlite": f"sqlite:{folder}.db"}[backend]
 
 
 @pytest.fixture(params=BACKENDS)
@@ -64,6 +77,19 @@ def store(backend: str, folder: Path, clock: Clock) -> Iterator[Store]:
         yield opened
 
 
+@pytest.fixture(params=LASTING)
+def lasting(request: pytest.FixtureRequest, folder: Path) -> str:
+    """Where a store is kept that outlives its process: the address of each kind in turn."""
+    return address_of(str(request.param), folder)
+
+
+@pytest.fixture
+def lasting_store(lasting: str, clock: Clock) -> Iterator[Store]:
+    """An empty store at that address."""
+    with open_again(lasting, clock) as opened:
+        yield opened
+
+
 @pytest.fixture
 def file_store(folder: Path, clock: Clock) -> Iterator[Store]:
     """An empty store of files, in `folder`."""
@@ -78,20 +104,44 @@ def children() -> Iterator[Children]:
         yield started
 
 
-def open_again(folder: Path, clock: Clock | None = None, *, threshold: int = 64 * 1024) -> Store:
-    """A store of files, opened for itself: another program would see the same."""
-    return open_store(f"jsonl:{folder}", durability="none", clock=clock or Clock(), threshold=threshold)
+def open_again(place: Path | str, clock: Clock | None = None, *, threshold: int = 64 * 1024) -> Store:
+    """The store at an address, or of files in a folder, opened for itself: another program would see the same."""
+    address = f"jsonl:{place}" if isinstance(place, Path) else place
+    return open_store(address, durability="none", clock=clock or Clock(), threshold=threshold)
 
 
-def tables_of(store: Store) -> Tables:
+def following(store: Store) -> FollowingViews:
+    """The store's views, which follow its log."""
+    assert isinstance(store.views, FollowingViews)
+    return store.views
+
+
+def tables_of(store: Store) -> Contents:
     """All tables of the views, as a reader finds them."""
-    with store.views.snapshot() as connection:
-        return {table: tables.contents(connection, table) for table in BY_TABLE}
+    with store.views.snapshot() as session:
+        return tables.all_contents(session)
 
 
-def folded(store: Store) -> Tables:
+def folded(store: Store) -> Contents:
     """All tables as they follow from the log."""
     return Fold.of(store.log.read_all(), store.codec).tables
+
+
+def check_views(store: Store) -> None:
+    """Check that the tables, and the run folders if there are any, say what the log says."""
+    files = parse_address(store.address).path if store.address.startswith("jsonl:") else None
+    found = files and files_in(files)  # before any query, which would bring them up to date
+    assert tables_of(store) == folded(store)
+    if files:
+        assert found == files_due(store, files)
+
+
+def verify_at(address: str) -> Report:
+    """What `eventstore verify` finds there."""
+    if address.startswith("jsonl:"):
+        return verify_files(parse_address(address).path, Codec())
+    with open_store(address, create=False) as store:
+        return store.verify()
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -112,11 +162,10 @@ def files_due(store: Store, folder: Path) -> dict[str, bytes]:
     disk = Disk(folder)
     try:
         run_files = RunFiles(disk, store.log.read)
-        with store.views.snapshot() as connection:
-            runs = tables.select(connection, Run, LIVE_RUNS)
+        with store.views.snapshot() as session:
             due: dict[str, bytes] = {}
-            for run in runs:
-                due |= run_files.contents(connection, run, store.log.head())
+            for run in tables.select(session, Run, LIVE_RUNS):
+                due |= run_files.contents(session, run, store.log.head())
     finally:
         disk.release()
     return due

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from projections.cli.contents import events, outputs
+from projections.cli.copying import copy, export
 from projections.cli.demo import demo
 from projections.cli.importing import import_
 from projections.cli.output import examples, safe
@@ -75,5 +76,5 @@ def main(debug: bool) -> None:
     """
 
 
-for command in (demo, runs, show, events, outputs, resume_plan, verify, rebuild, import_):
+for command in (demo, runs, show, events, outputs, resume_plan, verify, rebuild, import_, export, copy):
     main.add_command(command)

@@ -29,14 +29,19 @@ def verify(address: str, format: Format) -> None:
 
     from eventstore.codec import Codec
     from eventstore.errors import InvalidInput
-    from projections.store import parse_address
+    from projections.addresses import parse_address
+    from projections.store import open_store
     from projections.verify_files import bytes_to_verify, verify_files
 
-    scheme, path = parse_address(address)
-    if scheme == "memory":
-        raise InvalidInput("a store in memory ends with its process", "Give the folder of a store.")
-    with progress(bytes_to_verify(path), "verifying") as advance:
-        report = verify_files(path, Codec(), advance)
+    parsed = parse_address(address)
+    if parsed.scheme == "memory":
+        raise InvalidInput("a store in memory ends with its process", "Give the address of a store that lasts.")
+    if parsed.scheme == "jsonl":
+        with progress(bytes_to_verify(parsed.path), "verifying") as advance:
+            report = verify_files(parsed.path, Codec(), advance)
+    else:
+        with open_store(address, create=False) as store:
+            report = store.verify()
     if format == "json":
         print_json({"clean": report.clean, **msgspec.structs.asdict(report)})
     elif format == "jsonl":

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from eventstore.errors import Conflict, InvalidTransition
 from eventstore.log import Appended, RecordedEvent
 from projections import Store, Task
 from tests.crash.children import Children
-from tests.stores import files_due, files_in, folded, open_again, run_of, tables_of
+from tests.stores import check_views, folded, open_again, run_of, tables_of
 
 PATIENCE = 60.0
 WORKERS = 8
@@ -115,20 +114,20 @@ def test_threads_that_finish_different_tasks_of_one_run_all_succeed_without_deci
     assert tables_of(store) == folded(store)
 
 
-def finish_in_a_process(test: Connection, folder: Path, task_ids: Sequence[str]) -> None:
-    with open_again(folder) as store:
+def finish_in_a_process(test: Connection, address: str, task_ids: Sequence[str]) -> None:
+    with open_again(address) as store:
         test.send("ready")
         test.recv()
         finish(store, task_ids)
 
 
 def test_processes_that_finish_different_tasks_of_one_run_all_succeed(
-    file_store: Store, folder: Path, children: Children
+    lasting_store: Store, lasting: str, children: Children
 ) -> None:
     shares = [[f"{worker}.{number}" for number in range(15)] for worker in range(3)]
-    run_of(file_store)
-    file_store.schedule_tasks("run", [Task(task_id) for share in shares for task_id in share])
-    started = [children.start(finish_in_a_process, folder, share) for share in shares]
+    run_of(lasting_store)
+    lasting_store.schedule_tasks("run", [Task(task_id) for share in shares for task_id in share])
+    started = [children.start(finish_in_a_process, lasting, share) for share in shares]
     for child in started:
         assert child.receive() == "ready"
     for child in started:
@@ -136,16 +135,15 @@ def test_processes_that_finish_different_tasks_of_one_run_all_succeed(
     for child in started:
         assert child.result() is None
     expected = {task_id: f"output of {task_id}" for share in shares for task_id in share}
-    assert file_store.get_completed_node_outputs("run") == expected
-    assert file_store.log.version("run") == 2 + 3 * len(expected)
-    assert tables_of(file_store) == folded(file_store)
-    assert files_in(folder) == files_due(file_store, folder)
+    assert lasting_store.get_completed_node_outputs("run") == expected
+    assert lasting_store.log.version("run") == 2 + 3 * len(expected)
+    check_views(lasting_store)
 
 
-def try_to_start(test: Connection, folder: Path, worker: str) -> list[str]:
+def try_to_start(test: Connection, address: str, worker: str) -> list[str]:
     """Try to start each of many tasks as soon as it is told to, and say which it got."""
     won = []
-    with open_again(folder) as store:
+    with open_again(address) as store:
         test.send("ready")
         test.recv()
         for task in store.list_task_runs("run"):
@@ -155,18 +153,18 @@ def try_to_start(test: Connection, folder: Path, worker: str) -> list[str]:
 
 
 def test_of_processes_that_start_the_same_tasks_one_wins_each(
-    file_store: Store, folder: Path, children: Children
+    lasting_store: Store, lasting: str, children: Children
 ) -> None:
     task_ids = [str(number) for number in range(20)]
-    run_of(file_store, *task_ids)
-    started = [children.start(try_to_start, folder, f"worker {number}") for number in range(3)]
+    run_of(lasting_store, *task_ids)
+    started = [children.start(try_to_start, lasting, f"worker {number}") for number in range(3)]
     for child in started:
         assert child.receive() == "ready"
     for child in started:
         child.send("go")
     won = {f"worker {number}": child.result() for number, child in enumerate(started)}
     assert sorted(task_id for share in won.values() for task_id in share) == sorted(task_ids)
-    assert all(attempt.task_id in won[attempt.worker] for attempt in file_store.list_attempts("run"))
+    assert all(attempt.task_id in won[attempt.worker] for attempt in lasting_store.list_attempts("run"))
 
 
 def test_attempts_are_numbered_without_gaps_however_many_retry(store: Store) -> None:
@@ -192,43 +190,44 @@ def test_attempts_are_numbered_without_gaps_however_many_retry(store: Store) -> 
 class Meddler:
     """Another worker that takes a task over as soon as it hears that it was started."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
-        self._store, self._folder = store, folder
+    def __init__(self, store: Store, address: str) -> None:
+        self._store, self._address, self._views = store, address, store.log.hook
 
     def committed(self, events: Sequence[RecordedEvent]) -> None:
-        self._store.views.committed(events)
+        if self._views is not None:
+            self._views.committed(events)
         if events[0].type == "taskRunStarted":
-            self._store.log.hook = self._store.views
-            with open_again(self._folder) as other:
+            self._store.log.hook = self._views
+            with open_again(self._address) as other:
                 other.fail_task("run", "a", "lost")
                 other.retry_task("run", "a")
                 other.start_task("run", "a", worker="other")
 
 
 def test_who_starts_a_task_is_told_of_its_own_attempt_though_another_has_begun_since(
-    file_store: Store, folder: Path
+    lasting_store: Store, lasting: str
 ) -> None:
-    run_of(file_store, "a")
-    file_store.log.hook = Meddler(file_store, folder)
-    attempt = file_store.start_task("run", "a", worker="me")
+    run_of(lasting_store, "a")
+    lasting_store.log.hook = Meddler(lasting_store, lasting)
+    attempt = lasting_store.start_task("run", "a", worker="me")
     assert (attempt.attempt, attempt.worker, attempt.status) == (1, "me", "failed")
     with pytest.raises(Conflict, match="superseded"):
-        file_store.complete_task("run", "a", "late", attempt=attempt.attempt)
+        lasting_store.complete_task("run", "a", "late", attempt=attempt.attempt)
 
 
 def test_a_decision_made_in_vain_is_made_again(
-    file_store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+    lasting_store: Store, lasting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_of(file_store, "a", "b")
-    file_store.start_task("run", "a")
-    append = file_store.log.append
-    with open_again(folder) as other:
+    run_of(lasting_store, "a", "b")
+    lasting_store.start_task("run", "a")
+    append = lasting_store.log.append
+    with open_again(lasting) as other:
 
         def after_another(commit: Any, **more: Any) -> Appended:
-            monkeypatch.setattr(file_store.log, "append", append)
+            monkeypatch.setattr(lasting_store.log, "append", append)
             other.start_task("run", "b")
             return append(commit, **more)
 
-        monkeypatch.setattr(file_store.log, "append", after_another)
-        assert file_store.complete_task("run", "a", 1).status == "completed"
-    assert [task.status for task in file_store.list_task_runs("run")] == ["completed", "running"]
+        monkeypatch.setattr(lasting_store.log, "append", after_another)
+        assert lasting_store.complete_task("run", "a", 1).status == "completed"
+    assert [task.status for task in lasting_store.list_task_runs("run")] == ["completed", "running"]

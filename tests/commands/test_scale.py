@@ -22,28 +22,28 @@ def append(store: Store, events: Sequence[msgspec.Struct]) -> None:
     store.log.append([Append("run", [store.codec.encode(event) for event in events])])
 
 
-def test_a_run_of_many_tasks_is_listed_and_resumed_whole(file_store: Store) -> None:
+def test_a_run_of_many_tasks_is_listed_and_resumed_whole(lasting_store: Store) -> None:
     root, *others = task_ids = [f"task {number}" for number in range(MANY)]
     tasks = [Task(root), *(Task(task_id, depends_on=[root]) for task_id in others)]
-    value = file_store.values.keep(1)
+    value = lasting_store.values.keep(1)
     consumed = {task_id: {root: value.digest} for task_id in others} | {root: {}}
-    run_of(file_store)
+    run_of(lasting_store)
     for first in range(0, MANY, AT_ONCE):
         chunk = task_ids[first : first + AT_ONCE]
-        scheduled = file_store.schedule_tasks("run", tasks[first : first + AT_ONCE])
+        scheduled = lasting_store.schedule_tasks("run", tasks[first : first + AT_ONCE])
         assert [task.task_id for task in scheduled] == chunk
-        append(file_store, [TaskRunStarted(task_id, 1, consumes=consumed[task_id]) for task_id in chunk])
+        append(lasting_store, [TaskRunStarted(task_id, 1, consumes=consumed[task_id]) for task_id in chunk])
         if first + AT_ONCE < MANY:
-            append(file_store, [TaskRunCompleted(task_id, 1, value, consumed[task_id]) for task_id in chunk])
+            append(lasting_store, [TaskRunCompleted(task_id, 1, value, consumed[task_id]) for task_id in chunk])
     done, doubtful = task_ids[:-AT_ONCE], task_ids[-AT_ONCE:]
-    assert [task.task_id for task in file_store.list_task_runs("run")] == task_ids
-    assert [task.task_id for task in file_store.list_task_runs("run", status="completed")] == done
-    assert len(file_store.list_attempts("run")) == MANY
-    plan = file_store.resume("run").plan
+    assert [task.task_id for task in lasting_store.list_task_runs("run")] == task_ids
+    assert [task.task_id for task in lasting_store.list_task_runs("run", status="completed")] == done
+    assert len(lasting_store.list_attempts("run")) == MANY
+    plan = lasting_store.resume("run").plan
     assert [task.task_id for task in plan.reusable] == done
     assert [task.task_id for task in plan.in_doubt] == list(plan.ready) == doubtful
     assert plan.totals.attempts == {"completed": len(done), "interrupted": len(doubtful)}
-    assert file_store.get_completed_node_outputs("run") == dict.fromkeys(done, 1)
+    assert lasting_store.get_completed_node_outputs("run") == dict.fromkeys(done, 1)
 
 
 def size_of(folder: Path, name: str) -> int:
@@ -67,16 +67,16 @@ def test_a_step_appends_the_same_bytes_however_many_came_before(file_store: Stor
     assert len(set(run)) == 1
 
 
-def test_a_resumption_appends_the_same_bytes_however_often_it_was_resumed(file_store: Store) -> None:
-    run_of(file_store, "a", "b", "c")
+def test_a_resumption_appends_the_same_bytes_however_often_it_was_resumed(store: Store) -> None:
+    run_of(store, "a", "b", "c")
     for task_id in ("a", "b"):
-        completed(file_store, "run", task_id, "x" * 1_000)
+        completed(store, "run", task_id, "x" * 1_000)
     sizes = []
     for _ in range(20):
-        before = file_store.log.version("run")
-        file_store.resume("run", worker="rescuer", force=True)
+        before = store.log.version("run")
+        store.resume("run", worker="rescuer", force=True)
         for task_id in ("a", "b"):
-            file_store.reuse_task("run", task_id)
-        sizes.append(sum(len(event.data) for event in file_store.log.read("run", after=before)))
+            store.reuse_task("run", task_id)
+        sizes.append(sum(len(event.data) for event in store.log.read("run", after=before)))
     assert max(sizes) - min(sizes) <= 5
-    assert list(file_store.get_completed_node_outputs("run")) == ["a", "b"]
+    assert list(store.get_completed_node_outputs("run")) == ["a", "b"]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.stores import backend, children, clock, file_store, folder, store
+from tests.stores import backend, children, clock, file_store, folder, lasting, lasting_store, store
 
-__all__ = ["backend", "children", "clock", "file_store", "folder", "store"]
+__all__ = ["backend", "children", "clock", "file_store", "folder", "lasting", "lasting_store", "store"]

@@ -23,7 +23,7 @@ from eventstore.events import (
 from eventstore.log import Append, Appended
 from projections import Store, open_store
 from tests.resume.dags import Dag, begin, dags, drive, outputs_of
-from tests.stores import Clock, examples
+from tests.stores import LASTING, Clock, address_of, examples
 
 SUPERSEDES = (
     TaskRunStarted,
@@ -112,7 +112,20 @@ def take(store: Store, dag: Dag, history: list[Step]) -> Iterator[None]:
 @examples(2)
 @given(dag=dags(), history=steps)
 def test_a_plan_is_what_the_rules_say(dag: Dag, history: list[Step]) -> None:
-    with open_store("memory:", clock=Clock()) as store:
+    check_plan("memory:", dag, history)
+
+
+@pytest.mark.parametrize("backend", LASTING)
+@examples(0.06)
+@given(dag=dags(), history=steps)
+def test_a_plan_is_what_the_rules_say_wherever_the_run_is_kept(
+    dag: Dag, history: list[Step], backend: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    check_plan(address_of(backend, tmp_path_factory.mktemp("any", numbered=True)), dag, history)
+
+
+def check_plan(address: str, dag: Dag, history: list[Step]) -> None:
+    with open_store(address, durability="none", clock=Clock()) as store:
         for _ in take(store, dag, history):
             judge = Judge(store)
         plan = store.resume_plan("run")
@@ -199,12 +212,26 @@ lives = st.lists(st.builds(Life, st.integers(0, 12), st.booleans(), st.sets(st.i
 def test_an_engine_that_dies_anywhere_any_number_of_times_comes_to_what_it_would_have_come_to(
     dag: Dag, lives: list[Life]
 ) -> None:
+    check_end("memory:", dag, lives)
+
+
+@pytest.mark.parametrize("backend", LASTING)
+@examples(0.06)
+@given(dag=dags(), lives=lives)
+def test_it_comes_to_the_same_wherever_the_run_is_kept(
+    dag: Dag, lives: list[Life], backend: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    check_end(address_of(backend, tmp_path_factory.mktemp("any", numbered=True)), dag, lives)
+
+
+def check_end(address: str, dag: Dag, lives: list[Life]) -> None:
+    """Let engines live and die, and compare what the run has come to with what it comes to undisturbed."""
     sources = dict.fromkeys(dag, 0)
 
     def work(task_id: str, inputs: dict[str, Any]) -> object:
         return [task_id, sources[task_id] % 2, sorted(inputs.items())]
 
-    with open_store("memory:", clock=Clock()) as store, pytest.MonkeyPatch.context() as patch:
+    with open_store(address, durability="none", clock=Clock()) as store, pytest.MonkeyPatch.context() as patch:
         begin(store, dag)
         for life in [*lives, IMMORTAL]:
             if status_of(store) == "completed":

@@ -6,14 +6,13 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import pytest
 
 from eventstore.errors import ClaimHeld, Conflict, Fenced, InvalidInput, InvalidTransition
 from projections import Resumption, Run, Store
 from tests.crash.children import Children
-from tests.stores import Clock, completed, files_in, open_again, run_of
+from tests.stores import Clock, completed, open_again, run_of
 
 PATIENCE = 60.0
 RESCUERS = 6
@@ -84,9 +83,9 @@ def test_of_rescuers_that_come_at_once_one_wins_and_the_others_write_nothing(
     assert store.complete_run("run", epoch=winner.epoch).status == "completed"
 
 
-def rescue(test: Connection, folder: Path, name: str, lease: float | None) -> tuple[str, int]:
+def rescue(test: Connection, address: str, name: str, lease: float | None) -> tuple[str, int]:
     """Claim the run as soon as it is told to: what came of it, and the epoch."""
-    with open_again(folder, Clock(step=timedelta(0))) as store:
+    with open_again(address, Clock(step=timedelta(0))) as store:
         test.send("ready")
         test.recv()
         try:
@@ -96,23 +95,23 @@ def rescue(test: Connection, folder: Path, name: str, lease: float | None) -> tu
 
 
 def test_of_rescuers_in_several_processes_one_wins_while_its_lease_lasts(
-    file_store: Store, folder: Path, children: Children
+    lasting_store: Store, lasting: str, children: Children
 ) -> None:
-    run_of(file_store, "a")
-    rescuers = [children.start(rescue, folder, str(number), 3600.0) for number in range(3)]
+    run_of(lasting_store, "a")
+    rescuers = [children.start(rescue, lasting, str(number), 3600.0) for number in range(3)]
     for child in rescuers:
         assert child.receive() == "ready"
     for child in rescuers:
         child.send("go")
     assert sorted(child.result() for child in rescuers) == [("claimed", 2), ("held", 0), ("held", 0)]
-    assert [event.type for event in file_store.log.read("run", after=3)] == ["runResumed"]
+    assert [event.type for event in lasting_store.log.read("run", after=3)] == ["runResumed"]
 
 
 def test_of_rescuers_in_several_processes_without_leases_only_the_last_can_go_on(
-    file_store: Store, folder: Path, children: Children
+    lasting_store: Store, lasting: str, children: Children
 ) -> None:
-    run_of(file_store, "a")
-    rescuers = [children.start(rescue, folder, str(number), None) for number in range(3)]
+    run_of(lasting_store, "a")
+    rescuers = [children.start(rescue, lasting, str(number), None) for number in range(3)]
     for child in rescuers:
         assert child.receive() == "ready"
     for child in rescuers:
@@ -121,8 +120,8 @@ def test_of_rescuers_in_several_processes_without_leases_only_the_last_can_go_on
     assert epochs == list(range(2, 2 + len(epochs)))
     for superseded in epochs[:-1]:
         with pytest.raises(Fenced):
-            file_store.start_task("run", "a", epoch=superseded)
-    assert file_store.start_task("run", "a", epoch=epochs[-1]).epoch == epochs[-1]
+            lasting_store.start_task("run", "a", epoch=superseded)
+    assert lasting_store.start_task("run", "a", epoch=epochs[-1]).epoch == epochs[-1]
 
 
 def test_a_lease_keeps_others_out_until_it_has_run_out(store: Store, clock: Clock) -> None:
@@ -222,7 +221,7 @@ ZOMBIE: dict[str, Callable[[Store, int], object]] = {
 
 @pytest.mark.parametrize("act", ZOMBIE.values(), ids=ZOMBIE.keys())
 def test_whoever_was_superseded_can_do_nothing_more(
-    store: Store, folder: Path, act: Callable[[Store, int], object]
+    store: Store, act: Callable[[Store, int], object]
 ) -> None:
     run_of(store, "pending", "running", "failed", "completed")
     for task_id in ("failed", "completed"):
@@ -274,19 +273,19 @@ def test_second_and_third_resumptions_find_the_same_outputs(store: Store) -> Non
     assert plans[0] == plans[1] == plans[2]
 
 
-def test_reused_is_completed_and_not_skipped(file_store: Store, folder: Path) -> None:
-    run_of(file_store, "reused", "skipped")
-    completed(file_store, "run", "reused", 1)
-    file_store.skip_task("run", "skipped", "not needed")
-    before = files_in(folder)["run/outputs/reused.json"]
-    (completion,) = file_store.resume("run").plan.reusable
-    task = file_store.reuse_task("run", "reused")
+def test_reused_is_completed_and_not_skipped(store: Store) -> None:
+    run_of(store, "reused", "skipped")
+    completed(store, "run", "reused", 1)
+    store.skip_task("run", "skipped", "not needed")
+    before = store.get_output("run", "reused")
+    (completion,) = store.resume("run").plan.reusable
+    task = store.reuse_task("run", "reused")
     assert (task.status, task.reused_version, task.attempt) == ("completed", completion.version, 1)
-    skipped = file_store.get_task_run("run", "skipped")
+    skipped = store.get_task_run("run", "skipped")
     assert skipped is not None
     assert (skipped.status, skipped.reused_version, skipped.reason) == ("skipped", None, "not needed")
-    assert files_in(folder)["run/outputs/reused.json"] == before
-    assert file_store.get_result("run", "reused") == 1
+    assert store.get_output("run", "reused") == before
+    assert store.get_result("run", "reused") == 1
 
 
 def test_reuse_is_noted_once_for_each_resumption_and_forgotten_when_the_task_runs_again(store: Store) -> None:

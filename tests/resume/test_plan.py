@@ -15,7 +15,7 @@ from eventstore.log import Append
 from projections import Plan, Store, Task
 from projections.resume import InDoubt, Reusable, Stale, Waiting, plan, stale_outputs
 from projections.rows import Attempt, Output, Run, TaskRun
-from tests.stores import Clock, completed, files_in, open_again, run_of
+from tests.stores import Clock, completed, files_in, open_again, run_of, tables_of
 
 
 @pytest.fixture
@@ -207,15 +207,15 @@ def test_totals_count_every_attempt_once_however_often_the_run_is_resumed(store:
     assert totals.usage == {"tokens": 17, "cost": 0.5}
 
 
-def test_a_plan_changes_nothing_and_is_the_same_every_time(file_store: Store, folder: Path, clock: Clock) -> None:
+def test_a_plan_changes_nothing_and_is_the_same_every_time(store: Store, folder: Path, clock: Clock) -> None:
     clock.step = timedelta(0)
-    run_of(file_store, "a", "b", "c")
-    completed(file_store, "run", "a")
-    file_store.start_task("run", "b")
-    head, files = file_store.log.head(), files_in(folder)
-    first = file_store.resume_plan("run")
-    assert file_store.resume_plan("run") == first
-    assert (file_store.log.head(), files_in(folder)) == (head, files)
+    run_of(store, "a", "b", "c")
+    completed(store, "run", "a")
+    store.start_task("run", "b")
+    before = store.log.head(), tables_of(store), files_in(folder)
+    first = store.resume_plan("run")
+    assert store.resume_plan("run") == first
+    assert (store.log.head(), tables_of(store), files_in(folder)) == before
 
 
 def test_a_plan_is_asked_of_a_run_there_is(store: Store) -> None:
@@ -241,12 +241,12 @@ def test_outputs_are_found_without_reading_the_events(store: Store, monkeypatch:
     assert store.get_completed_node_outputs("run") == {"a": 1}
 
 
-def test_large_outputs_survive_until_the_resumption(folder: Path) -> None:
-    with open_again(folder, threshold=100) as store:
+def test_large_outputs_survive_until_the_resumption(lasting: str) -> None:
+    with open_again(lasting, threshold=100) as store:
         run_of(store, "large", "next")
         completed(store, "run", "large", list(range(10_000)))
         store.start_task("run", "next")
-    with open_again(folder) as store:
+    with open_again(lasting) as store:
         store.resume("run")
         assert store.get_completed_node_outputs("run") == {"large": list(range(10_000))}
 

@@ -15,7 +15,7 @@ import pytest
 from eventstore.codec import Codec
 from eventstore.errors import Unavailable
 from eventstore.events import RunCreated, TaskRunCompleted, TaskRunScheduled, TaskRunStarted
-from eventstore.log import Append
+from eventstore.log import Append, Purged
 from projections import Store, open_store
 from projections.verify_files import bytes_to_verify, verify_files
 
@@ -89,9 +89,18 @@ def test_an_open_store_verifies_itself(tmp_path: Path, address: str) -> None:
 def test_an_open_store_finds_what_is_wrong_with_itself() -> None:
     with open_store("memory:") as store:
         store.log.append([Append("ghost", [store.codec.encode(TaskRunStarted("t", 1))])])
-        with store.views.snapshot() as connection:
-            connection.execute("UPDATE attempts SET worker = 'somebody'")
+        with store.views.snapshot() as session:
+            session.rows("UPDATE main.attempts SET worker = 'somebody'")
         assert codes(store.verify()) == {"error orphan-task", "warning view-drift"}
+
+
+def test_a_record_of_a_purge_that_the_log_has_not_made_means_nothing(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        store.create_run("letters", run_id="there")
+        store.log.append([Append("x", [store.codec.encode(Purged("there", 1))])])
+        assert store.get_run("there") is not None
+        assert store.verify().findings == ()
+    assert check(tmp_path).findings == ()
 
 
 def test_all_bytes_are_told_of_as_they_are_verified(healthy: Path) -> None:

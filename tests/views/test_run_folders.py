@@ -13,7 +13,7 @@ import pytest
 from eventstore.log import Append, NewEvent
 from eventstore.names import decode_name, encode_name
 from projections import Store
-from tests.stores import completed, files_due, files_in, open_again, run_of
+from tests.stores import completed, files_due, files_in, following, open_again, run_of
 
 
 def test_a_run_is_files_that_ordinary_tools_read(file_store: Store, folder: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_run_that_was_purged_and_made_again_has_only_its_new_files(file_store:
     file_store.log.hook = None
     file_store.log.purge("run")
     run_of(file_store, "c")
-    file_store.log.hook = file_store.views
+    file_store.log.hook = following(file_store)
     completed(file_store, "run", "c")
     assert files_in(folder) == files_due(file_store, folder)
     assert set(files_in(folder)) == {"run/run.json", "run/events.jsonl", "run/outputs/c.json"}

@@ -14,7 +14,7 @@ import pytest
 from projections import Store
 from projections.rows import BY_TABLE, ROWS, Row, Run, defaults
 
-KEPT_FOR_ITSELF = {"checkpoints", "run_files"}
+KEPT_FOR_ITSELF = {"caught_up", "checkpoints", "run_files"}
 
 
 @pytest.fixture
@@ -67,5 +67,37 @@ def test_sql_readers_find_a_run_there(file_store: Store, connection: sqlite3.Con
 
 
 def test_no_statement_of_the_schema_is_cut_where_a_comment_holds_a_semicolon() -> None:
-    schema = files("projections").joinpath("views.sql").read_text()
-    assert not re.search(r"--[^\n]*;", schema)
+    folder = files("projections").joinpath("schema")
+    schemas = [*folder.joinpath("sqlite").iterdir(), *folder.joinpath("postgres").iterdir(), folder / "following.sql"]
+    for schema in schemas:
+        assert not re.search(r"--[^\n]*;", schema.read_text())
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_no_index_repeats_the_beginning_of_another(connection: sqlite3.Connection, kind: type[Row]) -> None:
+    indexes = [name for (name,) in connection.execute(f"SELECT name FROM pragma_index_list('{kind.TABLE}')")]
+    columns = [
+        tuple(name for (name,) in connection.execute(f"SELECT name FROM pragma_index_info('{index}') ORDER BY seqno"))
+        for index in indexes
+    ]
+    assert indexes
+    repeated = [one for one in columns for other in columns if one is not other and other[: len(one)] == one]
+    assert repeated == []
+
+
+def statements_of(dialect: str) -> list[str]:
+    """The statements of a schema, without comments, one a line."""
+    files_there = files("projections").joinpath("schema", dialect).iterdir()
+    text = "".join(file.read_text() for file in sorted(files_there, key=lambda file: file.name))
+    return [" ".join(statement.split()) for statement in re.sub(r"--[^\n]*", "", text).split(";")]
+
+
+def test_the_tables_are_the_same_on_both_databases() -> None:
+    """In Postgres, texts are ordered by their bytes, as in SQLite, and every number has 64 bits."""
+    as_in_sqlite = [
+        statement.replace(' COLLATE "C"', "").replace("BIGINT", "INTEGER") for statement in statements_of("postgres")
+    ]
+    by_hash = ("USING hash (workflow_name)", "(workflow_name, position)")
+    assert [statement.replace(*by_hash) for statement in as_in_sqlite] == [
+        statement.removesuffix(" WITHOUT ROWID") for statement in statements_of("sqlite")
+    ]

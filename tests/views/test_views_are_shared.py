@@ -14,7 +14,18 @@ import pytest
 from eventstore.errors import Unavailable
 from projections import Store, open_store
 from tests.crash.children import Children
-from tests.stores import Clock, address_of, completed, files_due, files_in, folded, open_again, run_of, tables_of
+from tests.stores import (
+    Clock,
+    address_of,
+    completed,
+    files_due,
+    files_in,
+    folded,
+    following,
+    open_again,
+    run_of,
+    tables_of,
+)
 
 PATIENCE = 60.0
 """Seconds after which a thread counts as stuck."""
@@ -95,7 +106,7 @@ def test_processes_that_open_a_new_folder_together_all_can(folder: Path, childre
 @contextmanager
 def a_lock_held_by_another(folder: Path, store: Store) -> Iterator[None]:
     """Another program writes to the views and does not come to an end; the store does not wait long for it."""
-    store.views._connection.execute("PRAGMA busy_timeout = 10")
+    following(store)._connection.execute("PRAGMA busy_timeout = 10")
     with closing(sqlite3.connect(folder / "_views.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -105,7 +116,7 @@ def a_lock_held_by_another(folder: Path, store: Store) -> Iterator[None]:
 @contextmanager
 def no_room_for_views(folder: Path, store: Store) -> Iterator[None]:
     """The database cannot grow."""
-    connection = store.views._connection
+    connection = following(store)._connection
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (before,) = connection.execute("PRAGMA max_page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")

@@ -13,8 +13,8 @@ import pytest
 from eventstore.errors import InvalidValue, NotFound, Unavailable
 from eventstore.log import Append, NewEvent
 from projections import Store
-from projections.views import DamagedViews
-from tests.stores import completed, files_due, files_in, folded, open_again, run_of, tables_of
+from projections.following_views import DamagedViews
+from tests.stores import completed, files_due, files_in, folded, following, open_again, run_of, tables_of
 
 VIEWS = "_views.db"
 
@@ -99,7 +99,7 @@ def test_views_that_are_behind_catch_up_before_anything_is_read(closed: Path) ->
     with open_again(closed) as store:
         store.log.hook = None
         store.wait_run("one", "approval")
-        store.log.hook = store.views
+        store.log.hook = following(store)
         run = store.get_run("one")
         assert run is not None
         assert run.status == "waiting"
@@ -127,7 +127,7 @@ def test_damage_that_is_met_while_reading_is_an_error_that_says_what_to_do(close
         with closing(sqlite3.connect(closed / VIEWS)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         damage(closed / VIEWS)
-        store.views._connection.execute("PRAGMA shrink_memory")
+        following(store)._connection.execute("PRAGMA shrink_memory")
         with pytest.raises(DamagedViews, match="damaged") as caught:
             tables_of(store)
         assert "eventstore rebuild" in caught.value.hint

@@ -1,4 +1,8 @@
 -- The read side's tables. Every column and default is also a field and default in rows.py: a test holds them equal.
+--
+-- No foreign keys: rows follow the events, and a log may hold events of a task whose run it does not hold, after an
+-- import or a partial restore. Such rows are kept, and reported by `verify`. Whatever is below a run or a task run has
+-- a key that begins with theirs, and a deletion by the beginning of the key takes it along.
 
 CREATE TABLE workflows (
     id TEXT NOT NULL PRIMARY KEY,
@@ -37,8 +41,11 @@ CREATE TABLE workflow_runs (
     position INTEGER NOT NULL DEFAULT 0,
     version INTEGER NOT NULL DEFAULT 0
 );
+
 CREATE INDEX workflow_runs_by_position ON workflow_runs (position);
+
 CREATE INDEX workflow_runs_by_status ON workflow_runs (status, position);
+
 CREATE INDEX workflow_runs_by_workflow ON workflow_runs (workflow_name, position);
 
 CREATE TABLE task_runs (
@@ -60,6 +67,7 @@ CREATE TABLE task_runs (
     version INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (run_id, task_id)
 ) WITHOUT ROWID;
+
 CREATE INDEX task_runs_by_status ON task_runs (run_id, status);
 
 CREATE TABLE attempts (
@@ -90,15 +98,11 @@ CREATE TABLE node_outputs (
     version INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (run_id, task_id)
 );
+
 CREATE INDEX node_outputs_in_completion_order ON node_outputs (run_id, version);
 
-CREATE TABLE checkpoints (
-    name TEXT NOT NULL PRIMARY KEY,
-    position INTEGER NOT NULL,
-    hash TEXT NOT NULL
-);
-
-CREATE TABLE run_files (
-    run_id TEXT NOT NULL PRIMARY KEY,
-    size INTEGER NOT NULL
+-- For views in the transaction of the append: up to where events that were appended without them were caught up with.
+CREATE TABLE caught_up (
+    one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    position INTEGER NOT NULL
 );

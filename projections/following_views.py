@@ -1,0 +1,235 @@
+"""Views that follow their log: tables behind a checkpoint, and the run folders beside them.
+
+They are told of every commit this process makes and catch up with those of others before every read, so who has
+appended reads what they wrote. Disposable: a lost, foreign or contradicting database is made again from the log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from importlib.resources import files as package_files
+from itertools import islice
+
+from eventstore.codec import Codec
+from eventstore.errors import Closed, LogCorrupt, Unavailable, lone_surrogate
+from eventstore.log import Log, RecordedEvent
+from eventstore.session import Session, Statement
+from eventstore.sqlite_session import SqliteSession, connect, transaction
+from projections import tables
+from projections.project import project
+from projections.rows import Patch
+from projections.run_files import RunFiles
+from projections.tables import Columns, Contents
+
+FORMAT = 1
+_EVENTS_AT_ONCE = 2_000
+
+CHECKPOINT = "SELECT position, hash FROM main.checkpoints WHERE name = 'views'"
+SET_CHECKPOINT = """INSERT INTO main.checkpoints VALUES ('views', $1, $2)
+    ON CONFLICT (name) DO UPDATE SET position = excluded.position, hash = excluded.hash"""
+FORGET_CHECKPOINT = "DELETE FROM main.checkpoints"
+
+
+class DamagedViews(Unavailable):
+    """The database of the views is not what was written there."""
+
+    code = "views-damaged"
+    retriable = False
+
+
+class FollowingViews:
+    """Keeps the views, and answers queries on them. Safe for threads; several processes may share the database.
+
+    Where they stand is asked of the database every time: another process may have moved them, or made them again.
+    It is a log's `Hook`. Raises `Unavailable` when the database cannot be used.
+    """
+
+    def __init__(self, database: str, log: Log, codec: Codec, files: RunFiles | None = None) -> None:
+        self._database, self._log, self._codec, self._files = database, log, codec, files
+        self._lock = threading.RLock()
+        self._closed = False
+        self._connection = self._connect()
+        try:
+            self._trust_or_rebuild()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            return self._open()
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"cannot open the views in {self._database}: {error}") from error
+        except sqlite3.DatabaseError:
+            self._discard()
+            return self._open()
+
+    def _discard(self) -> None:
+        for ending in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(self._database + ending)
+
+    def _open(self) -> sqlite3.Connection:
+        connection = connect(self._database)
+        try:
+            connection.executescript(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON"
+            )
+            with transaction(connection):
+                (format,) = connection.execute("PRAGMA user_version").fetchone()
+                if format != FORMAT:
+                    _create_tables(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _trust_or_rebuild(self) -> None:
+        """Go on from the checkpoint, if there is one and the log still says what it said there."""
+        try:
+            position, hash = self._checkpoint()
+            there = next(self._log.read_all(after=position - 1, until=position), None) if position else None
+            if position <= self._log.head() and (there is None or there.hash == hash):
+                self.catch_up()
+                return
+        except DamagedViews:
+            pass
+        self.rebuild()
+
+    def _checkpoint(self) -> tuple[int, str]:
+        with self._using() as session:
+            position, hash = next(iter(session.rows(CHECKPOINT)), (0, ""))
+        return position, hash
+
+    def committed(self, events: Sequence[RecordedEvent]) -> None:
+        """Take a commit of this process, unless others have written before it that the views have not seen."""
+        if not self._take(events, after=events[0].position - 1):
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Take everything the log holds by now."""
+        self._catch_up()
+
+    def _catch_up(self) -> int:
+        """Take everything the log holds by now, and return the position that the views have come to."""
+        head = self._log.head()
+        while (after := self._checkpoint()[0]) < head:
+            events = list(islice(self._log.read_all(after=after, until=head), _EVENTS_AT_ONCE))
+            if not events:
+                break
+            self._take(events, after=after)
+        return after
+
+    def _take(self, events: Sequence[RecordedEvent], *, after: int) -> bool:
+        """Take these events if the views stand at `after`; else do nothing, and return False."""
+        with self._writing() as session:
+            if self._checkpoint()[0] != after:
+                return False
+            patches = self._apply(session, events)
+            if self._files is not None:
+                self._files.follow(session, events, patches)
+        return True
+
+    def _apply(self, session: Session, events: Sequence[RecordedEvent]) -> list[Patch]:
+        """Bring tables and checkpoint up to date with these events, and return the patches they made."""
+        patches = [patch for recorded in events for patch in project(self._codec.decode(recorded), recorded)]
+        tables.apply(session, patches)
+        session.rows(SET_CHECKPOINT, (events[-1].position, events[-1].hash))
+        return patches
+
+    def rebuild(self, progress: Callable[[int], None] | None = None) -> None:
+        """Make tables and folders again from the whole log. Other readers see the old tables until all are done.
+
+        `progress` is told how many events were taken since it was last told.
+        """
+        try:
+            self._rebuild(progress)
+        except DamagedViews:
+            with self._using():
+                self._connection.close()
+                self._discard()
+                self._connection = self._connect()
+            self._rebuild(progress)
+
+    def _rebuild(self, progress: Callable[[int], None] | None) -> None:
+        events = self._log.read_all()
+        with self._writing() as session:
+            tables.clear(session)
+            session.rows(FORGET_CHECKPOINT)
+            while batch := list(islice(events, _EVENTS_AT_ONCE)):
+                self._apply(session, batch)
+                if progress is not None:
+                    progress(len(batch))
+            if self._files is not None:
+                self._files.rebuild(session, self._checkpoint()[0])
+
+    def ask(self, *queries: Statement) -> list[list[Columns]]:
+        """The rows of each query, all from one state, in which everything appended so far shows."""
+        with self.snapshot() as session:
+            return session.run(queries)
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """A session whose queries all see one and the same state, in which everything appended so far shows."""
+        wanted = self._log.head()
+        while True:
+            with self._using() as session, transaction(self._connection, "DEFERRED"):
+                if self._checkpoint()[0] >= wanted:
+                    yield session
+                    return
+            wanted = self._catch_up()  # which is less if what comes next has just been purged
+
+    @contextlib.contextmanager
+    def with_events(self) -> Iterator[tuple[Contents, Iterator[RecordedEvent | LogCorrupt]]]:
+        """The rows of all tables, and the events up to where these stand; an error in place of one ends them."""
+        with self.snapshot() as session:
+            position, contents = self._checkpoint()[0], tables.all_contents(session)
+        yield contents, self._events(position)
+
+    def _events(self, until: int) -> Iterator[RecordedEvent | LogCorrupt]:
+        try:
+            yield from self._log.read_all(until=until)
+        except LogCorrupt as error:
+            yield error
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Session]:
+        with self._using() as session, transaction(self._connection):
+            yield session
+
+    @contextlib.contextmanager
+    def _using(self) -> Iterator[Session]:
+        with self._lock:
+            if self._closed:
+                raise Closed("the store")
+            try:
+                yield SqliteSession(self._connection)
+            except sqlite3.OperationalError as error:
+                hint = "The events are safe; try again."
+                raise Unavailable(f"the views in {self._database}: {error}", hint) from error
+            except sqlite3.DatabaseError as error:
+                if type(error) is not sqlite3.DatabaseError:
+                    raise
+                hint = "The events are safe: run `eventstore rebuild`."
+                raise DamagedViews(f"the views in {self._database} are damaged: {error}", hint) from error
+            except UnicodeEncodeError as error:
+                raise lone_surrogate(error) from None
+
+    def close(self) -> None:
+        """Release the database. Repeated calls do nothing."""
+        with self._lock:
+            self._closed = True
+            self._connection.close()
+
+
+def _create_tables(connection: sqlite3.Connection) -> None:
+    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        connection.execute(f'DROP TABLE "{name}"')
+    own = package_files("projections").joinpath("schema/following.sql").read_text()
+    for statement in f"{tables.sqlite_schema()}{own}".split(";"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {FORMAT}")

@@ -1,0 +1,152 @@
+"""Views in the database of the log itself, which changes them in the transaction of each append.
+
+So they are never behind, and nobody has to wait for them. But events may have been appended without them: by a program
+that knows only the log, or because one could not be projected. The log marks those, and who reads next makes up for
+them first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.resources import files as package_files
+from itertools import chain, islice
+from typing import Protocol
+
+from eventstore.codec import Codec
+from eventstore.errors import LogCorrupt
+from eventstore.log import PURGES, RecordedEvent
+from eventstore.purges import purge_of
+from eventstore.schema import migrate
+from eventstore.session import Database, Session, Statement
+from projections import tables
+from projections.project import project, removal
+from projections.rows import Patch
+from projections.tables import Columns, Contents
+
+_EVENTS_AT_ONCE = 2_000
+
+UNPROJECTED = """SELECT 1 FROM main.workflow_events
+    WHERE projected = 0 AND position > (SELECT COALESCE(max(position), 0) FROM main.caught_up) LIMIT 1"""
+UNPROJECTED_STREAMS = """SELECT run_id, min(sequence) FROM main.workflow_events
+    WHERE projected = 0 AND position > (SELECT COALESCE(max(position), 0) FROM main.caught_up) GROUP BY run_id"""
+NEXT_POSITION = "SELECT min(position) FROM main.workflow_events WHERE position > $1"
+SET_CAUGHT_UP = """INSERT INTO main.caught_up
+    VALUES (1, (SELECT COALESCE(max(position), 0) FROM main.workflow_events))
+    ON CONFLICT (one) DO UPDATE SET position = excluded.position"""
+
+
+class InlineLog(Protocol):
+    """What these views need of a log."""
+
+    @property
+    def database(self) -> Database:
+        """Where its events are, and the views are to be."""
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgres`."""
+
+    def read_in(self, session: Session, *, stream: str | None = None, after: int = 0) -> Iterator[RecordedEvent]:
+        """The events this session sees: of the whole log after a position, or of one stream after a version."""
+
+
+class InlineViews:
+    """Keeps the views, and answers queries on them. It is the log's `InlineHook`. Its errors are the database's."""
+
+    def __init__(self, log: InlineLog, codec: Codec) -> None:
+        """Make the tables, if they are not there or not of this version, from what the log holds."""
+        self._log, self._database, self._codec = log, log.database, codec
+        with self._database.writing() as session:
+            if migrate(session, "views", package_files("projections").joinpath("schema", log.dialect)):
+                self._rebuild(session, None)
+
+    def statements(self, events: Sequence[RecordedEvent]) -> Sequence[Statement]:
+        """What to run for the events of a commit, which have no positions yet. Reads nothing."""
+        return tables.statements(chain.from_iterable(map(self._patches, events)), inline=True)
+
+    def _patches(self, event: RecordedEvent) -> Iterator[Patch]:
+        return project(self._codec.decode(event), event)
+
+    def ask(self, *queries: Statement) -> list[list[Columns]]:
+        """The rows of each query, all from one state, in which everything appended so far shows. One round trip."""
+        questions = [Statement(UNPROJECTED), *queries]
+        while True:
+            # One query may see more than the question before it: what has been appended since is not owed.
+            late, *answers = self._database.answers(questions, together=len(queries) > 1)
+            if not late:
+                return answers
+            self.catch_up()
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """A session whose queries all see one and the same state, in which everything appended so far shows."""
+        while True:
+            with self._database.reading() as session:
+                if not session.rows(UNPROJECTED):
+                    yield session
+                    return
+            self.catch_up()
+
+    @contextlib.contextmanager
+    def with_events(self) -> Iterator[tuple[Contents, Iterator[RecordedEvent | LogCorrupt]]]:
+        """The rows of all tables, and the events of the same state; an error is in the place of each damaged one."""
+        with self.snapshot() as session:
+            yield tables.all_contents(session), self._events(session)
+
+    def _events(self, session: Session) -> Iterator[RecordedEvent | LogCorrupt]:
+        after, met = 0, ""
+        while True:
+            try:
+                for event in self._log.read_in(session, after=after):
+                    after = event.position
+                    yield event
+            except LogCorrupt as error:
+                if str(error) == met:  # more than one row cannot be read
+                    return
+                yield error
+                met = str(error)
+                ((after,),) = session.rows(NEXT_POSITION, (after,))
+            else:
+                return
+
+    def catch_up(self) -> None:
+        """Make up for the events that were appended without the views, if there are any.
+
+        Each stream with such an event is made again whole: later ones of its events may have been taken already.
+        """
+        with self._database.writing() as session:
+            first = dict(session.rows(UNPROJECTED_STREAMS))
+            purged = set()
+            if PURGES in first:
+                purges = self._log.read_in(session, stream=PURGES, after=first.pop(PURGES) - 1)
+                purged = {purge_of(event).stream for event in purges}
+            for stream in sorted(first.keys() | purged):
+                tables.apply(session, removal(stream))
+                self._take(session, self._log.read_in(session, stream=stream))
+            session.rows(SET_CAUGHT_UP)
+
+    def rebuild(self, progress: Callable[[int], None] | None = None) -> None:
+        """Make all tables again from the whole log, while nobody appends. Readers see the old ones until all are done.
+
+        `progress` is told how many events were taken since it was last told.
+        """
+        with self._database.writing() as session:
+            self._rebuild(session, progress)
+
+    def _rebuild(self, session: Session, progress: Callable[[int], None] | None) -> None:
+        tables.clear(session)
+        self._take(session, self._log.read_in(session), progress)
+        session.rows(SET_CAUGHT_UP)
+
+    def _take(
+        self, session: Session, events: Iterable[RecordedEvent], progress: Callable[[int], None] | None = None
+    ) -> None:
+        events = iter(events)
+        while batch := list(islice(events, _EVENTS_AT_ONCE)):
+            tables.apply(session, chain.from_iterable(map(self._patches, batch)))
+            if progress is not None:
+                progress(len(batch))
+
+    def close(self) -> None:
+        """Nothing: the database is the log's."""

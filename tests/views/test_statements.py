@@ -1,0 +1,117 @@
+"""Patches become as few statements as they can, and these make the same tables as the patches do one by one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import groupby
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from eventstore.codec import Codec
+from eventstore.events import TaskRunScheduled, TaskRunStarted
+from eventstore.log import Append
+from eventstore.memory import MemoryLog
+from eventstore.session import Statement
+from eventstore.sqlite_session import SqliteSession
+from projections import tables
+from projections.fold import Fold
+from projections.project import project
+from projections.rows import BY_TABLE, ROWS, Delete, Key, Patch, Put, Row, defaults
+
+COLUMNS: dict[str, dict[str, Sequence[str | int]]] = {
+    "workflow_runs": {"status": ("a", "b"), "version": (1, 2), "position": (1, 2)},
+    "attempts": {"worker": ("a", "b"), "version": (1, 2)},
+    "node_outputs": {"digest": ("a", "b"), "attempt": (1, 2)},
+}
+
+
+def keys(table: str) -> list[Key]:
+    """A few keys of a table, and the beginnings of some."""
+    whole: list[Key] = [(run, task, number) for run in ("r", "s") for task in ("t", "u") for number in (1, 2)]
+    width = len(BY_TABLE[table].KEY)
+    return sorted({key[:width] for key in whole})
+
+
+def patches_of(table: str) -> SearchStrategy[Patch]:
+    columns = {name: st.sampled_from(values) for name, values in COLUMNS[table].items()}
+    values = st.fixed_dictionaries({}, optional=columns).filter(bool)
+    beginnings = st.sampled_from([key[:width] for key in keys(table) for width in range(1, len(key) + 1)])
+    put = st.builds(Put, st.just(table), st.sampled_from(keys(table)), values)
+    return put | put | st.builds(Delete, st.just(table), beginnings)
+
+
+patch_lists = st.lists(st.one_of([patches_of(table) for table in COLUMNS]), max_size=12)
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[SqliteSession]:
+    """The tables, in memory."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.executescript(tables.sqlite_schema())
+        yield SqliteSession(connection)
+
+
+@given(calls=st.lists(patch_lists, min_size=1, max_size=3))
+def test_statements_make_the_tables_that_the_patches_make(session: SqliteSession, calls: list[list[Patch]]) -> None:
+    tables.clear(session)
+    folded = Fold()
+    for patches in calls:
+        tables.apply(session, patches)
+        for patch in patches:
+            folded.apply(patch)
+        assert tables.all_contents(session) == folded.tables
+
+
+@given(patches=patch_lists)
+def test_no_row_is_put_twice_and_equal_texts_stand_together(patches: list[Patch]) -> None:
+    made = tables.statements(patches)
+    assert len(set(made)) == len(made) <= len(patches)
+    texts = [statement.text for statement in made]
+    assert len([text for text, _ in groupby(texts)]) == len(set(texts))
+
+
+def test_a_row_put_after_its_deletion_has_the_defaults_in_its_other_columns(session: SqliteSession) -> None:
+    tables.clear(session)
+    tables.apply(session, [Put("attempts", ("r", "t", 1), {"worker": "first", "version": 1})])
+    again: list[Patch] = [Put("attempts", ("r", "t", 1), {"epoch": 7}), Delete("attempts", ("r",))]
+    tables.apply(session, [*again, Put("attempts", ("r", "t", 1), {"version": 2})])
+    assert tables.contents(session, "attempts") == {("r", "t", 1): defaults("attempts") | {"version": 2}}
+
+
+def statements_for(*events: TaskRunScheduled | TaskRunStarted, inline: bool) -> list[Statement]:
+    codec = Codec()
+    recorded = MemoryLog().append([Append("run", [codec.encode(event) for event in events])]).events
+    patches = [patch for event in recorded for patch in project(codec.decode(event), event)]
+    return tables.statements(patches, inline=inline)
+
+
+def test_tasks_that_are_scheduled_together_are_statements_of_one_text() -> None:
+    made = statements_for(*(TaskRunScheduled(f"t{number}") for number in range(10)), inline=True)
+    assert (len(made), len({statement.text for statement in made})) == (10, 1)
+
+
+def test_a_position_nobody_knows_yet_is_that_of_the_event_it_comes_from_and_not_of_a_later_one() -> None:
+    (task, *_) = [
+        s
+        for s in statements_for(TaskRunScheduled("a"), TaskRunStarted("a", 1), inline=True)
+        if "INTO main.task_runs" in s.text
+    ]
+    names = task.text.partition("(")[2].partition(")")[0].split(", ")
+    values = dict(zip(names, task.arguments, strict=True))
+    assert (values["position"], values["version"]) == (1, 2)
+    place = names.index("position") + 1
+    assert f"(SELECT position FROM main.workflow_events WHERE run_id = $1 AND sequence = ${place})" in task.text
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_a_deletion_by_the_beginning_of_a_key_searches_and_never_scans(session: SqliteSession, kind: type[Row]) -> None:
+    for width in range(1, len(kind.KEY) + 1):
+        ((text, arguments),) = tables.statements([Delete(kind.TABLE, ("r", "t", 1)[:width])])
+        ((*_, plan),) = session.rows(f"EXPLAIN QUERY PLAN {text}", arguments)
+        assert plan.startswith("SEARCH")
+        assert all(f"{name}=?" in plan for name in kind.KEY[:width])
