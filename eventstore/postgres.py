@@ -29,7 +29,7 @@ import psycopg
 from eventstore.admit import Head, admit
 from eventstore.errors import Conflict, InvalidInput, OutcomeUnknown, Unavailable, WrongExpectedVersion
 from eventstore.log import Append, Appended, Checkpoint, Durability, Hook, RecordedEvent, now
-from eventstore.postgres_database import BEGIN, COMMIT, PostgresDatabase, PostgresSession, pipelined
+from eventstore.postgres_database import BEGIN, COMMIT, SET_DURABILITY, PostgresDatabase, PostgresSession, pipelined
 from eventstore.postgres_errors import ConnectionLost, Retry
 from eventstore.postgres_insert import insertion, positioned
 from eventstore.schema import migrate
@@ -43,11 +43,13 @@ Ordering = Literal["concurrent", "strict"]
 
 STORE_KEYS = """SELECT 'main.workflow_events'::regclass::oid::bigint, 'main.workflow_positions'::regclass::oid::bigint,
     (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
-    current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on'"""
+    current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on',
+    current_setting('default_transaction_isolation') = 'read committed'"""
 LAST_VALUE = "CASE WHEN is_called THEN last_value ELSE 0 END"
-LET_OTHERS_IN = "SELECT pg_advisory_xact_lock_shared($1::bigint::int, 0)"
-SHOW_FLOOR = f"""SELECT pg_advisory_xact_lock_shared($1::bigint::int, ({LAST_VALUE})::bit(32)::int)
-    FROM main.workflow_positions"""
+ENTER_BESIDE_OTHERS = f"""SELECT set_config('lock_timeout', $1, true), {SET_DURABILITY},
+    pg_advisory_xact_lock_shared($3::bigint::int, 0),
+    pg_advisory_xact_lock_shared($4::bigint::int, ({LAST_VALUE})::bit(32)::int) FROM main.workflow_positions"""
+"""Keeps out who wants to be alone, and shows the floor: the last position that was given out before ours."""
 NEXT_POSITION = f"SELECT {LAST_VALUE} + 1 FROM main.workflow_positions"
 LAST_GIVEN_OUT = f"SELECT {LAST_VALUE} FROM main.workflow_positions"
 FLOORS = """SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND database = $1::bigint::oid
@@ -114,32 +116,33 @@ class PostgresLog(SqlLog):
 
     def _prepare_schema(self, session: PostgresSession) -> int:
         migrate(session, "log", package_files("eventstore.schema").joinpath("postgres"))
-        ((self._events_key, gate, self._database_key, safe),) = session.rows(STORE_KEYS)
+        ((self._events_key, gate, self._database_key, safe, plain),) = session.rows(STORE_KEYS)
         if not safe:
             logger.warning(
                 "the server of %s runs without fsync or full_page_writes: a crash can lose events", self.name
             )
-        self._begin = (
-            Statement(BEGIN),
-            self.database.enter,
-            Statement(LET_OTHERS_IN, (_signed(gate),)),
-            Statement(SHOW_FLOOR, (_signed(self._events_key),)),
-        )
-        return _signed(gate)
+        gate, floor = _signed(gate), _signed(self._events_key)
+        enter = Statement(ENTER_BESIDE_OTHERS, (*self.database.surroundings, gate, floor))
+        # What a pipeline holds is one transaction, of the default kind.
+        self._before = (enter,) if plain else (Statement(BEGIN), enter)
+        self._after = () if plain else (Statement(COMMIT),)
+        return gate
 
     def head(self) -> int:
         self._check_open()
-        with self.database.connection() as connection:
-            session = self.database.session(connection)
-            ((last,),), floors = session.run(
-                [Statement(LAST_GIVEN_OUT), Statement(FLOORS, (self._database_key, self._events_key))]
-            )
-            ((end,),) = session.rows(END_BELOW, (_settled(last, floors),)) or [(0,)]
+        end = self.database.found(self._find_end)
         # What was settled once stays so, though an append that was slow to show its floor may show a lower one, and
         # though what stood last may be purged.
         with self._seeing:
             self._head = max(self._head, end)
             return self._head
+
+    def _find_end(self, session: PostgresSession) -> int:
+        ((last,),), floors = session.ask(
+            [Statement(LAST_GIVEN_OUT), Statement(FLOORS, (self._database_key, self._events_key))]
+        )
+        ((end,),) = session.rows(END_BELOW, (_settled(last, floors),)) or [(0,)]
+        return int(end)
 
     def append(self, commit: Sequence[Append], *, checkpoint: Checkpoint | None = None) -> Appended:
         validate(commit, checkpoint)
@@ -154,7 +157,7 @@ class PostgresLog(SqlLog):
                     failure = error
                 lost = isinstance(error, OutcomeUnknown | ConnectionLost)
                 if not lost or time.monotonic() > give_up:
-                    raise failure
+                    raise failure from failure.__cause__
             time.sleep(_PAUSE_SECONDS)
 
     def _append_once(self, commit: Sequence[Append], checkpoint: Checkpoint | None, *, certainly: bool) -> Appended:
@@ -216,12 +219,9 @@ class PostgresLog(SqlLog):
             with self.database.connection(committing=True) as connection:
                 session = self.database.session(connection)
                 with pipelined(connection):
-                    for statement in self._begin:
-                        session.execute(*statement)
+                    session.send(self._before)
                     inserted = session.execute(*insertion(decided.events, before, projected=projected))
-                    for statement in statements:
-                        session.execute(*statement)
-                    session.execute(COMMIT)
+                    session.send((*statements, *self._after))
                 ((first,),) = inserted.fetchall()
         except BaseException:
             self._forget(before)

@@ -70,6 +70,8 @@ def translated(error: psycopg.Error, store: str, *, committing: bool) -> EventSt
         return RowCorrupt(store, "a table", said)
     if isinstance(error, psycopg.ProgrammingError | psycopg.DataError) and error.sqlstate is None:
         return InvalidInput(reason)
+    if isinstance(error, errors.CharacterNotInRepertoire):
+        return InvalidInput(reason, "Texts cannot contain NUL characters.")
     return Unavailable(reason, next((hint for kind, hint in _HINTS.items() if isinstance(error, kind)), ""))
 
 

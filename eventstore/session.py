@@ -27,10 +27,13 @@ class Session(Protocol):
     def rows(self, text: str, arguments: Sequence[Argument] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and return all its rows; none if it gives none."""
 
-    def run(self, statements: Sequence[Statement]) -> list[list[tuple[Any, ...]]]:
+    def ask(self, statements: Sequence[Statement]) -> list[list[tuple[Any, ...]]]:
         """Run several statements, in order, in one round trip where the database is at the end of a wire, and return
         the rows of each.
         """
+
+    def run(self, statements: Sequence[Statement]) -> None:
+        """The same for statements that give no rows. It is quick where equal texts stand next to each other."""
 
     def has_table(self, name: str) -> bool:
         """Whether the store has a table of this name."""

@@ -32,13 +32,13 @@ class Lookup:
     ) -> None:
         """`next_position` is the statement that says where the next event will stand, if nobody else appends."""
         self._session, self._store = session, store
-        heads, largest, ((self.next_position,),) = session.run(
+        heads, largest, ((self.next_position,),) = session.ask(
             [Statement(HEADS, (texts(streams),)), Statement(LARGEST_ID), Statement(next_position)]
         )
         self._heads = {stream: Head(version, hash.hex()) for stream, version, hash in heads}
         # Fresh UUIDv7 ids are larger than all old ones, and cost no query.
         old = [id for id in ids if largest and id.bytes <= largest[0][0]]
-        places = session.run([Statement(COMMIT_OF_ID, (id.bytes,)) for id in old])
+        places = session.ask([Statement(COMMIT_OF_ID, (id.bytes,)) for id in old])
         self._places = {id: rows[0] for id, rows in zip(old, places, strict=True) if rows}
         self._new: dict[UUID, Sequence[RecordedEvent]] = {}
 

@@ -38,32 +38,21 @@ _IDLE_READERS = 8
 _READER_MILLISECONDS = 1_000
 """How long a purge waits for readers before it leaves the write-ahead log as it is."""
 
-
 _creating = threading.Lock()
-"""To close a file gives up all locks that this process has on it, those of SQLite too. So nobody may have begun to use a
-new file before whoever made it has closed it.
+"""To close a file gives up all locks that this process has on it, those of SQLite too. So nobody may have begun to use
+a new file before whoever made it has closed it.
 """
 
 
 class SqliteDatabase:
     """The file at a path. Safe for threads, and for several processes of one machine."""
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        durable: bool,
-        create: bool,
-        busy_seconds: float = BUSY_SECONDS,
-        read_only: bool = False,
-    ) -> None:
+    def __init__(self, path: Path, *, durable: bool, create: bool, busy_seconds: float = BUSY_SECONDS) -> None:
         """Open the file, or create it, private to its owner.
 
-        `read_only` writes nothing, not even the files that SQLite keeps beside a file in use; other processes should
-        not begin to use it meanwhile. Raises `Unavailable`, `InvalidInput` if the file is something else, or
-        `LogCorrupt` if it is damaged.
+        Raises `Unavailable`, `InvalidInput` if the file is something else, or `LogCorrupt` if it is damaged.
         """
-        self.path, self._durable, self._busy_seconds, self._read_only = path, durable, busy_seconds, read_only
+        self.path, self._durable, self._busy_seconds = path, durable, busy_seconds
         self._pool = threading.Lock()
         self._writing = threading.RLock()
         self._readers: list[sqlite3.Connection] = []
@@ -102,8 +91,7 @@ class SqliteDatabase:
         return self.path.with_name(self.path.name + suffix)
 
     def _connect(self) -> sqlite3.Connection:
-        mode = "rw" if not self._read_only else "ro" if self._beside("-wal").exists() else "ro&immutable=1"
-        return connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=self._busy_seconds)
+        return connect(f"{self.path.absolute().as_uri()}?mode=rw", uri=True, timeout=self._busy_seconds)
 
     def _claim(self) -> None:
         """Mark a new file as a store's, before anything is set, which writes to the file; refuse all others."""
@@ -118,9 +106,6 @@ class SqliteDatabase:
             raise RowCorrupt(str(self.path), "the file", "it says that it has no tables, but it is not empty")
 
     def _set(self, connection: sqlite3.Connection) -> None:
-        if self._read_only:
-            connection.executescript(SETTINGS)
-            return
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         wanted = _NORMAL if not self._durable else _FULL if mode == "wal" else _EXTRA
         connection.execute(f"PRAGMA synchronous = {wanted}")
@@ -150,7 +135,7 @@ class SqliteDatabase:
             self._reader() as connection,
             transaction(connection, "DEFERRED") if together else contextlib.nullcontext(),
         ):
-            return SqliteSession(connection).run(questions)
+            return SqliteSession(connection).ask(questions)
 
     def write(self, text: str, arguments: Sequence[Argument] = ()) -> None:
         with self.writing() as session:
@@ -194,7 +179,7 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):
                 self._roll_back()
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR:
                 # What has reached the disk by then is a whole commit to whoever opens the file after a crash.
                 raise OutcomeUnknown(f"the commit to {self.path} failed: {error}") from error
             raise

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from eventstore.session import Argument, Statement
@@ -32,8 +34,17 @@ class SqliteSession:
     def has_table(self, name: str) -> bool:
         return bool(self.rows(TABLE, (name,)))
 
-    def run(self, statements: Sequence[Statement]) -> list[list[tuple[Any, ...]]]:
+    def ask(self, statements: Sequence[Statement]) -> list[list[tuple[Any, ...]]]:
         return [self.rows(*statement) for statement in statements]
+
+    def run(self, statements: Sequence[Statement]) -> None:
+        for text, group in groupby(statements, key=itemgetter(0)):
+            self.connection.executemany(text, [named(arguments) for _, arguments in group])
+
+
+def named(arguments: Sequence[Argument]) -> dict[str, Argument]:
+    """Arguments as SQLite takes them: to it, `$1` is a parameter with the name 1."""
+    return dict(zip(_NAMES, arguments, strict=False))
 
 
 def connect(database: str, *, uri: bool = False, timeout: float = BUSY_SECONDS) -> sqlite3.Connection:

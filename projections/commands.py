@@ -11,7 +11,7 @@ import copy
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -25,6 +25,8 @@ from projections.decide import Events, check_epoch
 from projections.queries import Queries
 from projections.resume import Plan
 from projections.rows import Run
+
+SeenT = TypeVar("SeenT")
 
 _TURNS = 1024
 """How many runs can have commands at work at once in one process; runs that share a turn wait for one another."""
@@ -57,7 +59,25 @@ class Actor:
     def _change(
         self, run_id: str, decide: Callable[[Run], Events], epoch: int | None = None, *, even_deleted: bool = False
     ) -> None:
-        """Append what the decision comes to, deciding again whenever the run has changed meanwhile.
+        """Append what the decision on the run comes to."""
+
+        def look() -> tuple[Run | None, Run | None]:
+            run = self._queries.get_run(run_id, include_deleted=True)
+            return run, run
+
+        self._change_what_is_seen(run_id, look, decide, epoch, even_deleted=even_deleted)
+
+    def _change_what_is_seen(
+        self,
+        run_id: str,
+        look: Callable[[], tuple[Run | None, SeenT | None]],
+        decide: Callable[[SeenT], Events],
+        epoch: int | None,
+        *,
+        even_deleted: bool = False,
+    ) -> None:
+        """Look at the run and what else the decision needs, and append what it comes to; again whenever the run has
+        changed meanwhile.
 
         The threads of one process take turns at a run, or most would decide in vain: of those that decide at the same
         version, one can append.
@@ -65,20 +85,23 @@ class Actor:
         with self._turns[hash(run_id) % len(self._turns)]:
             while True:
                 version = self._log.version(run_id)
-                run = self._existing(run_id, even_deleted)
+                run, seen = look()
+                if run is None or seen is None:
+                    raise NotFound("run", run_id)
+                if run.deleted_at is not None and not even_deleted:
+                    raise NotFound("run", run_id, "It was deleted.")
                 check_epoch(run, epoch)
                 try:
-                    self._append(run_id, decide(run), version)
+                    self._append(run_id, decide(seen), version)
                 except WrongExpectedVersion:
                     continue
                 return
 
-    def _existing(self, run_id: str, even_deleted: bool) -> Run:
+    def _existing(self, run_id: str) -> Run:
+        """The run, even if it was deleted. Raises `NotFound`."""
         run = self._queries.get_run(run_id, include_deleted=True)
         if run is None:
             raise NotFound("run", run_id)
-        if run.deleted_at is not None and not even_deleted:
-            raise NotFound("run", run_id, "It was deleted.")
         return run
 
     def _append(self, stream: str, events: Sequence[msgspec.Struct], expected: int | Expect = ANY) -> None:

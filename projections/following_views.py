@@ -170,7 +170,7 @@ class FollowingViews:
     def ask(self, *queries: Statement) -> list[list[Columns]]:
         """The rows of each query, all from one state, in which everything appended so far shows."""
         with self.snapshot() as session:
-            return session.run(queries)
+            return session.ask(queries)
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Session]:

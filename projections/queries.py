@@ -109,16 +109,19 @@ class Queries:
         """The effective outputs of those of these tasks that have one."""
         return self._rows(Output, OUTPUTS_AMONG, (run_id, _json(task_ids)))
 
-    def task_state(self, run: Run, task_id: str) -> TaskState:
-        """What a decision about a task looks at."""
-        key = (run.id, task_id)
-        tasks, outputs, attempts = self._views.ask(
+    def task_state(self, run_id: str, task_id: str) -> TaskState | None:
+        """What a decision about a task looks at; None if there is no such run. A deleted one has no tasks."""
+        key = (run_id, task_id)
+        runs, tasks, attempts, outputs = self._views.ask(
+            tables.query(Run, RUN, (run_id,)),
             tables.query(TaskRun, TASK_RUN, key),
-            tables.query(Output, OUTPUT, key),
             tables.query(Attempt, LATEST_ATTEMPT, key),
+            tables.query(Output, OUTPUT, key),
         )
+        if not runs:
+            return None
         return TaskState(
-            run,
+            tables.parsed(Run, runs)[0],
             task_id,
             next(iter(tables.parsed(TaskRun, tasks)), None),
             next(iter(tables.parsed(Attempt, attempts)), None),

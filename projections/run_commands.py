@@ -59,7 +59,7 @@ class RunCommands(Actor):
                 if self._queries.get_run(run_id, include_deleted=True) is None:
                     raise  # a stream of something that is not a run
                 continue
-            return self._existing(run_id, True)
+            return self._existing(run_id)
 
     def start_run(self, run_id: str, *, worker: str = "", lease: float | None = None) -> Run:
         """Begin a run. Its `epoch` is the claim: give it with every further command, so that this worker is refused
@@ -128,7 +128,7 @@ class RunCommands(Actor):
         self, run_id: str, decide: Callable[[Run], Events], epoch: int | None = None, *, even_deleted: bool = False
     ) -> Run:
         self._change(run_id, decide, epoch, even_deleted=even_deleted)
-        return self._existing(run_id, True)
+        return self._existing(run_id)
 
     def _tasks(self, run_id: str, *status: str) -> list[TaskRun]:
         return self._queries.list_task_runs(run_id, status=status)

@@ -110,7 +110,7 @@ class TaskCommands(Actor):
             number = state.known.attempt + len(events)
             return events
 
-        self._change_task(run_id, task_id, decision, epoch)
+        self._decide_on_task(run_id, task_id, decision, epoch)
         started = self._queries.get_attempt(run_id, task_id, number)
         if started is None:
             raise NotFound("run", run_id, _DELETED)
@@ -178,11 +178,17 @@ class TaskCommands(Actor):
     def _change_task(
         self, run_id: str, task_id: str, decision: Callable[[TaskState], Events], epoch: int | None
     ) -> TaskRun:
-        def of_run(run: Run) -> Events:
-            return decision(self._queries.task_state(run, task_id))
-
-        self._change(run_id, of_run, epoch)
+        self._decide_on_task(run_id, task_id, decision, epoch)
         changed = self._queries.get_task_run(run_id, task_id)
         if changed is None:
             raise NotFound("run", run_id, _DELETED)
         return changed
+
+    def _decide_on_task(
+        self, run_id: str, task_id: str, decision: Callable[[TaskState], Events], epoch: int | None
+    ) -> None:
+        def look() -> tuple[Run | None, TaskState | None]:
+            state = self._queries.task_state(run_id, task_id)
+            return (None if state is None else state.run), state
+
+        self._change_what_is_seen(run_id, look, decision, epoch)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from projections.cli.output import examples
 
 
-@click.command(epilog=examples("demo", "demo --store demo-store"))
-@click.option("--store", "-s", "folder", type=click.Path(path_type=Path), help="A folder for it.  [default: a new one]")
-def demo(folder: Path | None) -> None:
+@click.command(epilog=examples("demo", "demo --store demo-store", "demo --store sqlite:demo.db"))
+@click.option(
+    "--store", "-s", "address", metavar="ADDRESS", help="A store for it, of any kind that lasts.  [default: a new one]"
+)
+def demo(address: str | None) -> None:
     """Watch a real workflow get killed, and resume.
 
     It analyses the Python standard library, and goes on from its completed node outputs. Takes a few seconds, and
@@ -21,4 +21,4 @@ def demo(folder: Path | None) -> None:
 
     from projections.demo.show import run_demo
 
-    run_demo(folder or Path(tempfile.mkdtemp(prefix="flowledger-demo-")), click.echo)
+    run_demo(address or tempfile.mkdtemp(prefix="flowledger-demo-"), click.echo)

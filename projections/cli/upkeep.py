@@ -32,6 +32,7 @@ def verify(address: str, format: Format) -> None:
     from projections.addresses import parse_address
     from projections.store import open_store
     from projections.verify_files import bytes_to_verify, verify_files
+    from projections.verify_sql import verify_sqlite
 
     parsed = parse_address(address)
     if parsed.scheme == "memory":
@@ -39,6 +40,8 @@ def verify(address: str, format: Format) -> None:
     if parsed.scheme == "jsonl":
         with progress(bytes_to_verify(parsed.path), "verifying") as advance:
             report = verify_files(parsed.path, Codec(), advance)
+    elif parsed.scheme == "sqlite":
+        report = verify_sqlite(parsed.path, Codec())
     else:
         with open_store(address, create=False) as store:
             report = store.verify()

@@ -1,6 +1,6 @@
 """One process of the demo: runs the workflow, or what is left of it. It can be told to die on the way.
 
-python -m projections.demo FOLDER [RUN]
+python -m projections.demo --store ADDRESS [RUN]
 """
 
 from __future__ import annotations
@@ -20,19 +20,22 @@ from projections.demo.runner import Runner, Step
 
 
 def main() -> None:
-    """Run the workflow in the store in this folder."""
+    """Run the workflow in the store at this address."""
     parser = argparse.ArgumentParser(prog="python -m projections.demo", description="Run the demo's workflow.")
-    parser.add_argument("folder", type=Path, help="the folder of the store")
+    parser.add_argument("--store", metavar="ADDRESS", help="the store; default: EVENTSTORE_URL, which no `ps` shows")
     parser.add_argument("run", nargs="?", default="demo", help="the id of the run; default: demo")
     parser.add_argument("--force", action="store_true", help="take the run over: its process is known to be dead")
     parser.add_argument("--note", type=Path, metavar="FILE", help="add a line to this file for each task that is begun")
     parser.add_argument("--die-in", metavar="TASK", help="end by SIGKILL in this task, once its work is done")
     arguments = parser.parse_args()
+    address = arguments.store or os.environ.get("EVENTSTORE_URL")
+    if not address:
+        parser.error("give a store: --store ADDRESS, or EVENTSTORE_URL")
     workflow = standard_library()
     steps = [dying(step) if step.id == arguments.die_in else step for step in workflow.steps]
     if arguments.note is not None:
         steps = [noted(step, arguments.note) for step in steps]
-    with open_store(arguments.folder) as store:
+    with open_store(address) as store:
         runner = Runner(store, worker=f"process {os.getpid()}")
         runner.run(msgspec.structs.replace(workflow, steps=tuple(steps)), arguments.run, force=arguments.force)
 

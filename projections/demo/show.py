@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 import signal
 import subprocess
@@ -17,9 +18,10 @@ from typing import Any
 import msgspec
 
 from eventstore.codec import Codec
-from eventstore.errors import EventStoreError
+from eventstore.errors import EventStoreError, InvalidInput
 from eventstore.values import encode_value
 from projections import Plan, Store, open_store
+from projections.addresses import parse_address
 from projections.demo.analysis import standard_library
 from projections.demo.runner import Runner, Workflow
 from projections.verify_files import verify_files
@@ -33,42 +35,45 @@ class BrokenPromise(EventStoreError):
     code = "broken-promise"
 
 
-def run_demo(folder: Path, echo: Echo) -> None:
-    """Show a workflow that is killed and resumed, in a store in this folder, under a run id that is not in use.
+def run_demo(address: str, echo: Echo) -> None:
+    """Show a workflow that is killed and resumed, in the store at this address, under a run id that is not in use.
 
     Raises `BrokenPromise`, or another `EventStoreError`, as soon as anything is not as it should be.
     """
+    if parse_address(address).scheme == "memory":
+        raise InvalidInput("a store in memory ends with its process", "Give the address of a store that lasts.")
     with tempfile.TemporaryDirectory(prefix="flowledger-demo-notes-") as scratch:
-        tell(folder, unused_run_id(folder), Path(scratch) / "notes", echo)
+        tell(address, unused_run_id(address), Path(scratch) / "notes", echo)
 
 
-def unused_run_id(folder: Path) -> str:
+def unused_run_id(address: str) -> str:
     """`demo`, or with a number if there is such a run."""
-    with open_store(folder) as store:
+    with open_store(address) as store:
         known = {run.id for run in store.list_runs(include_deleted=True)}
     return next(run_id for n in range(1, len(known) + 2) if (run_id := f"demo-{n}" if n > 1 else "demo") not in known)
 
 
-def tell(folder: Path, run_id: str, notes: Path, echo: Echo) -> None:
+def tell(address: str, run_id: str, notes: Path, echo: Echo) -> None:
     """Run the workflow in two processes of which the first is killed, and beside them one that nobody disturbs."""
     workflow = standard_library()
     victim = half_way(workflow)
-    echo(f"Store     {folder}, run {run_id}")
+    shown = parse_address(address).shown
+    echo(f"Store     {shown}, run {run_id}")
     echo(f"Workflow  {workflow.name}: {len(workflow.steps)} tasks: list modules, parse each package with ast,")
     echo("          measure each package, one import graph, one summary")
     with ThreadPoolExecutor(1) as pool:
         undisturbed = pool.submit(undisturbed_result, workflow)
-        process(folder, run_id, notes, "--die-in", victim, ends=-signal.SIGKILL)
-        with open_store(folder) as store:
+        process(address, run_id, notes, "--die-in", victim, ends=-signal.SIGKILL)
+        with open_store(address) as store:
             plan = store.resume_plan(run_id)
         echo_kill(plan, victim, echo)
-        process(folder, run_id, notes, "--force", ends=0)
-        with open_store(folder) as store:
+        process(address, run_id, notes, "--force", ends=0)
+        with open_store(address) as store:
             echo_resume(store, plan, echo)
             check_executions(store, plan, notes, echo)
             check_result(store, run_id, undisturbed.result(), echo)
-    check_store(folder, echo)
-    where = shlex.quote(str(folder))
+    check_store(address, echo)
+    where = shlex.quote(shown)
     echo("\nTry next:")
     echo(f"  eventstore show {run_id} --store {where}")
     echo(f"  eventstore events {run_id} --store {where}")
@@ -87,10 +92,17 @@ def undisturbed_result(workflow: Workflow) -> Any:
         return Runner(store, worker="undisturbed").run(workflow, "undisturbed")
 
 
-def process(folder: Path, run_id: str, notes: Path, *options: str, ends: int) -> None:
+def process(address: str, run_id: str, notes: Path, *options: str, ends: int) -> None:
     """Have a process of its own run the workflow, and check that it ends as it should."""
-    command = [sys.executable, "-m", "projections.demo", str(folder), run_id, "--note", str(notes), *options]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603
+    command = [sys.executable, "-m", "projections.demo", run_id, "--note", str(notes), *options]
+    done = subprocess.run(  # noqa: S603
+        command,
+        env=os.environ | {"EVENTSTORE_URL": address},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     promise(done.returncode == ends, f"a process ended with {done.returncode}, not {ends}: {done.stderr.strip()}")
 
 
@@ -148,9 +160,14 @@ def check_result(store: Store, run_id: str, undisturbed: Any, echo: Echo) -> Non
     echo(f"Result    {result['modules']} modules, {result['lines']:,} lines; most imported: {popular}")
 
 
-def check_store(folder: Path, echo: Echo) -> None:
+def check_store(address: str, echo: Echo) -> None:
     """Log, hashes, views, files and blobs, as `eventstore verify` checks them."""
-    report = verify_files(folder, Codec())
+    parsed = parse_address(address)
+    if parsed.scheme == "jsonl":
+        report = verify_files(parsed.path, Codec())
+    else:
+        with open_store(address) as store:
+            report = store.verify()
     promise(report.clean, f"verify has found something: {report.findings}")
     echo(f"Checked   verify is clean: {report.events} events, {report.blobs} blob")
 
