@@ -39,6 +39,8 @@ def stream_events(
     Raises `RowCorrupt` for a row that was changed or is missing; a stream that is purged meanwhile just ends.
     """
     version, position, _ = next(iter(rows(HEAD, (stream,))), (0, 0, b""))
+    if not (isinstance(version, int) and isinstance(position, int)):
+        raise RowCorrupt(store, f"the last event of stream {stream!r}", f"its version is no number: {version!r}")
     last = version if until is None else min(until, version)
     return _stream_pages(rows, store, stream, max(after, 0), last, (version, position), backward, limit)
 
@@ -100,6 +102,8 @@ def all_events(
         page = rows(text, (after, until, size, *more))
         for row in page:
             event = event_of(row, store)
+            if not after < event.position <= until:
+                raise RowCorrupt(store, f"the event at position {event.position}", "it is out of order")
             yield event
             after, until = (after, event.position - 1) if backward else (event.position, until)
         left -= len(page)

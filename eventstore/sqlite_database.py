@@ -25,6 +25,7 @@ from eventstore.errors import (
     Unavailable,
     lone_surrogate,
 )
+from eventstore.schema import VERSIONED
 from eventstore.session import Argument, Statement
 from eventstore.sqlite_session import BUSY_SECONDS, SqliteSession, connect, transaction
 
@@ -78,7 +79,7 @@ class SqliteDatabase:
         for beside in map(self._beside, ("-wal", "-shm", "-journal")):
             if beside.is_symlink():
                 raise Unavailable(f"{beside} is a symbolic link", "Remove it: SQLite would write to where it leads.")
-        if self.path.stat().st_size == 0:
+        if not _has_content(self.path):
             if _has_content(self._beside("-wal")):
                 reason = "it is empty, but the write-ahead log beside it is not"
                 raise RowCorrupt(str(self.path), "the file", reason)
@@ -102,8 +103,8 @@ class SqliteDatabase:
             self._writer.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         elif id != APPLICATION_ID:
             raise InvalidInput(f"{self.path} is a database of something else", "Give the store a file of its own.")
-        elif tables == 0 and pages > 1:
-            raise RowCorrupt(str(self.path), "the file", "it says that it has no tables, but it is not empty")
+        elif pages > 1 and not SqliteSession(self._writer).has_table(VERSIONED):
+            raise RowCorrupt(str(self.path), "the file", "it is not empty, but does not know of its tables")
 
     def _set(self, connection: sqlite3.Connection) -> None:
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -220,6 +221,8 @@ class SqliteDatabase:
             raise
         except sqlite3.Error as error:
             raise translated(error, self.path) from error
+        except UnicodeDecodeError as error:  # SQLite quotes what it has found there
+            raise RowCorrupt(str(self.path), "the tables", "not as they were made") from error
         except UnicodeEncodeError as error:
             raise lone_surrogate(error) from None
         except OSError as error:

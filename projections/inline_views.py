@@ -95,18 +95,18 @@ class InlineViews:
             yield tables.all_contents(session), self._events(session)
 
     def _events(self, session: Session) -> Iterator[RecordedEvent | LogCorrupt]:
-        after, met = 0, ""
+        after = 0
         while True:
             try:
                 for event in self._log.read_in(session, after=after):
                     after = event.position
                     yield event
             except LogCorrupt as error:
-                if str(error) == met:  # more than one row cannot be read
-                    return
                 yield error
-                met = str(error)
-                ((after,),) = session.rows(NEXT_POSITION, (after,))
+                ((following,),) = session.rows(NEXT_POSITION, (after,))
+                if following is None or following <= after:  # the rows are out of order
+                    return
+                after = following
             else:
                 return
 

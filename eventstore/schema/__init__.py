@@ -8,6 +8,9 @@ from importlib.resources.abc import Traversable
 from eventstore.errors import UnsupportedStore
 from eventstore.session import Session, Statement
 
+VERSIONED = "schema_versions"
+"""The first table of every store: each part of the schema, and its version."""
+
 VERSIONS = "CREATE TABLE main.schema_versions (part TEXT NOT NULL PRIMARY KEY, version BIGINT NOT NULL)"
 VERSION = "SELECT version FROM main.schema_versions WHERE part = $1"
 SET_VERSION = """INSERT INTO main.schema_versions VALUES ($1, $2)
@@ -23,7 +26,7 @@ def migrate(session: Session, part: str, folder: Traversable) -> bool:
     In a file, statements end in a semicolon with an empty line behind it. Raises `UnsupportedStore` if a newer program
     made the tables.
     """
-    if not session.has_table("schema_versions"):
+    if not session.has_table(VERSIONED):
         session.rows(VERSIONS)
     version = next((version for (version,) in session.rows(VERSION, (part,))), 0)
     files = {int(name[1]): file for file in folder.iterdir() if (name := _FILE_NAME.fullmatch(file.name)) is not None}

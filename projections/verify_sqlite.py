@@ -22,7 +22,7 @@ from eventstore.schema import migrate
 from eventstore.sql_blobs import SqlBlobs
 from eventstore.sql_reader import LAST, all_events
 from eventstore.sqlite import LAST_POSITION, NEXT_POSITION, SqliteLog
-from eventstore.sqlite_database import translated
+from eventstore.sqlite_database import SETTINGS, translated
 from eventstore.sqlite_session import SqliteSession, connect, transaction
 from projections import tables
 from projections.inline_views import NEXT_POSITION as POSITION_AFTER
@@ -31,7 +31,8 @@ from projections.rows import BY_TABLE, Run
 from projections.verify import RESTORE, Audit, Finding, Report, evidence
 
 INTEGRITY = "PRAGMA integrity_check"
-OBJECTS = "SELECT type || ' ' || name, sql FROM main.sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+OBJECTS = """SELECT type || ' ' || name, sql, tbl_name FROM main.sqlite_master
+    WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"""
 BEING_PURGED = "SELECT run_id FROM main.purging"
 
 
@@ -43,9 +44,11 @@ def verify_sqlite(path: Path, codec: Codec) -> Report:
     with (
         closing(SqliteLog(path, create=False)) as log,
         closing(Audit(codec)) as audit,
-        log.database.reading() as session,
+        closing(connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection,
     ):
-        check = _Check(session, path)
+        # Not the log's own way to read: after SQLite has met damage, it may refuse to end a transaction in order.
+        connection.executescript(f"{SETTINGS}; BEGIN")
+        check = _Check(SqliteSession(connection), path)
         found = [*check.guarded(check.file()), *check.guarded(check.schema())]
         found += check.guarded(check.events(audit))
         drift = list(check.guarded(check.views(audit)))
@@ -75,14 +78,18 @@ class _Check:
                 yield Finding("error", "file-damaged", self._path.name, " ".join(message.split()), RESTORE)
 
     def schema(self) -> Iterator[Finding]:
-        """Tables, indexes and triggers that somebody has changed: the triggers keep the events from being changed."""
+        """Tables, indexes and triggers that somebody has changed: the triggers keep the events from being changed.
+
+        Tables that are somebody else's are none of our business.
+        """
         with closing(connect(":memory:")) as made:
             with transaction(made):
                 migrate(SqliteSession(made), "log", package_files("eventstore.schema").joinpath("sqlite"))
                 if self._session.has_table(Run.TABLE):
                     migrate(SqliteSession(made), "views", package_files("projections").joinpath("schema/sqlite"))
-            expected = dict(made.execute(OBJECTS))
-        found = dict(self._session.rows(OBJECTS))
+            ours = list(made.execute(OBJECTS))
+        expected, owned = {name: text for name, text, _ in ours}, {table for _, _, table in ours}
+        found = {name: text for name, text, table in self._session.rows(OBJECTS) if table in owned}
         action = "Find out who changed it: without it, events can be changed unseen."
         for name in sorted(expected.keys() | found.keys()):
             if expected.get(name) != found.get(name):
@@ -113,15 +120,18 @@ class _Check:
             yield Finding("error", "events-missing", self._path.name, message, RESTORE)
 
     def _events(self) -> Iterator[RecordedEvent | LogCorrupt]:
-        after: int | None = 0
-        while after is not None:
+        after = 0
+        while True:
             try:
                 for event in all_events(self._session.rows, str(self._path), after, LAST):
                     after = event.position
                     yield event
             except RowCorrupt as error:
                 yield error
-                ((after,),) = self._session.rows(POSITION_AFTER, (after,))
+                ((following,),) = self._session.rows(POSITION_AFTER, (after,))
+                if following is None or following <= after:  # the rows are out of order
+                    return
+                after = following
             else:
                 return
 
