@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import msgspec
 
@@ -13,6 +14,9 @@ from eventstore.errors import InvalidInput
 Scheme = Literal["jsonl", "sqlite", "postgresql", "memory"]
 
 _OPTIONS = ("schema", "ordering", "prepare")
+_READABLE = "Use postgresql://USER:PASSWORD@HOST/DATABASE, with special characters percent-encoded."
+_MISSPELT = re.compile(r"^postgres\w*/.*@|\bpassword\s*=", re.IGNORECASE)
+"""Not to be taken for paths: an error would show their passwords."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -39,9 +43,11 @@ def parse_address(address: str) -> Address:
         return Address("memory", address)
     if scheme in ("jsonl", "sqlite") and colon:
         return _path_address("sqlite" if scheme == "sqlite" else "jsonl", address, rest)
+    hint = "Use jsonl:PATH, sqlite:PATH, postgresql://USER@HOST/DATABASE, or memory:."
     if "://" in address:
-        hint = "Use jsonl:PATH, sqlite:PATH, postgresql://USER@HOST/DATABASE, or memory:."
         raise InvalidInput(f"no store is kept at addresses like {scheme}://", hint)
+    if _MISSPELT.search(address):
+        raise InvalidInput("this looks like the address of a database, but is none", hint)
     return _path_address("sqlite" if address.endswith(".db") or Path(address).is_file() else "jsonl", address, address)
 
 
@@ -49,7 +55,8 @@ def _path_address(scheme: Scheme, address: str, path: str) -> Address:
     if not path:
         raise InvalidInput("the store address has no path", f"Use {scheme}:PATH.")
     if "://" in path or path.startswith("//") or path == ":memory:":
-        raise InvalidInput(f"{path!r} is not a path", f"Use {scheme}:PATH, or memory: for a store in memory.")
+        hint = f"Use {scheme}:PATH, or memory: for a store in memory."
+        raise InvalidInput(f"what stands behind {scheme}: is not a path", hint)
     return Address(scheme, address, path=Path(path))
 
 
@@ -57,10 +64,13 @@ def _postgres_address(address: str) -> Address:
     """The rest of the query is for the Postgres client."""
     try:
         parts = urlsplit(address)
-        query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        plain = parts.query.replace("+", "%2B")  # which is no space to the Postgres client
+        query = parse_qsl(plain, keep_blank_values=True, strict_parsing=bool(plain))
         parts.port  # noqa: B018 - reading it checks it
-    except ValueError as error:
-        raise InvalidInput("the Postgres address cannot be read", "Use postgresql://USER@HOST/DATABASE.") from error
+    except ValueError:
+        raise InvalidInput("the Postgres address cannot be read", _READABLE) from None  # it may name the password
+    if "://" not in address or parts.fragment:
+        raise InvalidInput("the Postgres address cannot be read", _READABLE)
     if not parts.netloc and not parts.path and not parts.query:
         raise InvalidInput("the Postgres address is empty", "Use postgresql://USER@HOST/DATABASE.")
     options: dict[str, Any] = {key: value for key, value in query if key in _OPTIONS}
@@ -68,12 +78,14 @@ def _postgres_address(address: str) -> Address:
         if options["prepare"] not in ("on", "off"):
             raise InvalidInput(f"prepare={options['prepare']} in the address", "Use prepare=on or prepare=off.")
         options["prepare"] = options["prepare"] == "on"
-    client = urlencode([(key, value) for key, value in query if key not in _OPTIONS])
+    client = [(key, value) for key, value in query if key not in _OPTIONS]
     host = parts.netloc.rpartition("@")
     user = host[0].partition(":")[0]
-    shown = urlunsplit(("postgresql", f"{user}@{host[2]}" if user else host[2], parts.path, _shown_query(query), ""))
-    return Address("postgresql", shown, dsn=urlunsplit(parts._replace(query=client)), options=options)
+    harmless = [(key, value) for key, value in query if "password" not in key]
+    shown = _url(f"{user}@{host[2]}" if user else host[2], parts.path, harmless)
+    return Address("postgresql", shown, dsn=_url(parts.netloc, parts.path, client), options=options)
 
 
-def _shown_query(query: list[tuple[str, str]]) -> str:
-    return urlencode([(key, value) for key, value in query if key != "password"])
+def _url(netloc: str, path: str, query: list[tuple[str, str]]) -> str:
+    """Put together by hand: `urlunsplit` leaves the slashes out where there is no host."""
+    return f"postgresql://{netloc}{path}{'?' if query else ''}{urlencode(query, quote_via=quote)}"

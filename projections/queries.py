@@ -34,14 +34,16 @@ TASK_RUN = f"WHERE {_OF_LIVE_RUN} AND task_id = $2"
 TASK_RUNS = f"""WHERE {_OF_LIVE_RUN}
     AND (CAST($2 AS TEXT) IS NULL OR status IN (SELECT value FROM main.json_each($2)))
     ORDER BY position, task_id"""
-TASKS_AMONG = f"WHERE {_OF_LIVE_RUN} AND task_id IN (SELECT value FROM main.json_each($2))"
+TASKS_AMONG = f"""WHERE {_OF_LIVE_RUN} AND task_id IN (SELECT value FROM main.json_each($2))
+    ORDER BY position, task_id"""
 ATTEMPTS = f"WHERE {_OF_LIVE_RUN} AND (CAST($2 AS TEXT) IS NULL OR task_id = $2) ORDER BY task_id, attempt"
 ATTEMPT = f"WHERE {_OF_LIVE_RUN} AND task_id = $2 AND attempt = $3"
 LATEST_ATTEMPT = f"""WHERE {_OF_LIVE_RUN} AND task_id = $2
     AND attempt = (SELECT attempt FROM main.task_runs WHERE run_id = $1 AND task_id = $2)"""
 OUTPUT = f"WHERE {_OF_LIVE_RUN} AND task_id = $2"
 OUTPUTS = f"WHERE {_OF_LIVE_RUN} ORDER BY version"
-OUTPUTS_AMONG = f"WHERE {_OF_LIVE_RUN} AND task_id IN (SELECT value FROM main.json_each($2))"
+OUTPUTS_AMONG = f"""WHERE {_OF_LIVE_RUN} AND task_id IN (SELECT value FROM main.json_each($2))
+    ORDER BY version"""
 
 _ALL = 2**63 - 1
 

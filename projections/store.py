@@ -69,12 +69,13 @@ class Store(RunCommands, TaskCommands, Queries):
             events = takewhile(lambda event: event.recorded_at <= time, events)
         return Fold.of(events, self.codec)
 
-    def verify(self) -> Report:
+    def verify(self, progress: Callable[[int], None] = lambda _: None) -> Report:
         """Check the log against itself and the views against the log, and report what is found. Changes nothing.
+        `progress` is told of numbers of events.
 
         A store of files that may be damaged is better not opened at all: see `verify_files`.
         """
-        return verify_open(self.views, self.codec, self.values.blobs)
+        return verify_open(self.views, self.codec, self.values.blobs, progress)
 
     def rebuild(self, progress: Callable[[int], None] | None = None) -> None:
         """Make all views again from the log; `progress` is told of numbers of events."""
@@ -144,7 +145,7 @@ def _postgres_log(address: Address, durability: Durability, clock: Callable[[], 
         from eventstore.postgres import PostgresLog
     except ImportError as error:
         hint = "Install the client with it: pip install 'flowledger[postgres]'."
-        raise Unavailable(f"stores in Postgres need a package that is not installed: {error.name}", hint) from error
+        raise Unavailable(f"stores in Postgres need a package that cannot be imported: {error}", hint) from error
     return PostgresLog(address.dsn, durability=durability, clock=clock, create=create, **address.options)
 
 

@@ -211,8 +211,11 @@ class Audit:
         return Report(self.events, len(self.heads), runs, len(self._blobs), tuple(findings))
 
 
-def verify_open(views: Views, codec: Codec, blobs: Blobs) -> Report:
-    """Check the events of an open store against themselves, and its views and blobs against the events."""
+def verify_open(views: Views, codec: Codec, blobs: Blobs, progress: Callable[[int], None] = lambda _: None) -> Report:
+    """Check the events of an open store against themselves, and its views and blobs against the events.
+
+    `progress` is told of numbers of events.
+    """
     with closing(Audit(codec)) as audit:
         with views.with_events() as (kept, events):
             for event in events:
@@ -220,6 +223,7 @@ def verify_open(views: Views, codec: Codec, blobs: Blobs) -> Report:
                     audit.take_damage(event)
                 else:
                     audit.take(event)
+                progress(1)
         drift = (finding for table, rows in kept.items() for finding in audit.check_table(table, rows))
         return audit.report(chain(map(evidence, drift) if audit.broken else drift, audit.check_blobs(blobs)))
 

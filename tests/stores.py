@@ -21,6 +21,7 @@ from projections.run_files import LIVE_RUNS, RunFiles
 from projections.tables import Contents
 from projections.verify import Report
 from projections.verify_files import verify_files
+from projections.verify_sqlite import verify_sqlite
 from tests.crash.children import Children
 from tests.postgres import SERVERS, schema_for
 from tests.postgres import address as postgres_address
@@ -137,8 +138,11 @@ def check_views(store: Store) -> None:
 
 def verify_at(address: str) -> Report:
     """What `eventstore verify` finds there."""
-    if address.startswith("jsonl:"):
-        return verify_files(parse_address(address).path, Codec())
+    place = parse_address(address)
+    if place.scheme == "jsonl":
+        return verify_files(place.path, Codec())
+    if place.scheme == "sqlite":
+        return verify_sqlite(place.path, Codec())
     with open_store(address, create=False) as store:
         return store.verify()
 

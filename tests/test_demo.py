@@ -5,37 +5,57 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import msgspec
 import pytest
 from click.testing import CliRunner
 
+from eventstore.errors import InvalidInput
 from eventstore.payload import THRESHOLD
 from projections import Store, open_store
 from projections.cli import main
 from projections.demo.analysis import outline, standard_library
-from projections.demo.show import BrokenPromise, check_executions, half_way, tell, undisturbed_result, unused_run_id
+from projections.demo.show import (
+    BrokenPromise,
+    check_executions,
+    half_way,
+    promise,
+    run_demo,
+    tell,
+    undisturbed_result,
+    unused_run_id,
+)
+from tests.stores import ONE_OF_EACH, address_of
 
 VICTIM = half_way(standard_library())
+
+
+@cache
+def undisturbed() -> object:
+    """What the workflow comes to, which takes a while to find out."""
+    return undisturbed_result(standard_library())
 
 
 class Told(msgspec.Struct, frozen=True):
     """A demo that has been run."""
 
     store: Store
-    folder: Path
+    address: str
     notes: Path
     lines: list[str]
 
 
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
-    folder, notes = tmp_path_factory.mktemp("a store") / "store", tmp_path_factory.mktemp("notes") / "notes"
+@pytest.fixture(scope="module", params=ONE_OF_EACH[1:])
+def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    """The demo, as it was told on each kind of store that lasts."""
+    address = address_of(str(request.param), tmp_path_factory.mktemp("a store") / "store")
+    notes = tmp_path_factory.mktemp("notes") / "notes"
     lines: list[str] = []
-    tell(folder, "demo", notes, lines.append)
-    with open_store(folder) as store:
-        yield Told(store, folder, notes, lines)
+    tell(address, "demo", notes, lines.append)
+    with open_store(address) as store:
+        yield Told(store, address, notes, lines)
 
 
 def test_the_process_is_killed_once_and_another_takes_over(told: Told) -> None:
@@ -90,7 +110,7 @@ def test_the_result_is_that_of_a_run_nobody_disturbed(told: Told) -> None:
     run = told.store.get_run("demo")
     assert run is not None
     assert run.output is not None
-    assert told.store.load(run.output) == undisturbed_result(standard_library())
+    assert told.store.load(run.output) == undisturbed()
 
 
 def test_the_story_is_short_and_the_commands_it_ends_with_work(told: Told) -> None:
@@ -103,8 +123,22 @@ def test_the_story_is_short_and_the_commands_it_ends_with_work(told: Told) -> No
 
 
 def test_a_run_id_in_use_is_not_used_again(told: Told, tmp_path: Path) -> None:
-    assert unused_run_id(tmp_path / "new") == "demo"
-    assert unused_run_id(told.folder) == "demo-2"
+    assert unused_run_id(str(tmp_path / "new")) == "demo"
+    assert unused_run_id(told.address) == "demo-2"
+
+
+def test_the_store_is_named_by_its_address_and_no_password_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("projections.demo.show.process", lambda *_, **__: promise(False, "enough"))
+    monkeypatch.setattr("projections.demo.show.undisturbed_result", lambda _: None)
+    with pytest.raises(BrokenPromise, match="enough"):
+        tell("postgresql://me:secret@host/db?schema=s", "demo", Path("notes"), told.append)
+    assert told[0] == "Store     postgresql://me@host/db?schema=s, run demo"
+
+
+def test_a_store_in_memory_is_not_enough() -> None:
+    with pytest.raises(InvalidInput, match="memory"):
+        run_demo("memory:", lambda _: None)
 
 
 def test_a_task_that_ran_behind_the_back_of_the_store_is_found_out(told: Told, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +12,12 @@ import pytest
 from eventstore.errors import ClaimHeld, Conflict, Fenced
 from projections import Store, open_store
 from projections.demo.runner import Call, Runner, Step, TaskFailed, Workflow
+from tests.stores import ONE_OF_EACH, address_of
 
 
-@pytest.fixture
-def store() -> Iterator[Store]:
-    with open_store("memory:") as opened:
+@pytest.fixture(params=ONE_OF_EACH)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with open_store(address_of(str(request.param), tmp_path / "store"), durability="none") as opened:
         yield opened
 
 

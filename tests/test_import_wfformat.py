@@ -17,6 +17,7 @@ from projections import Store, open_store
 from projections.import_wfformat import Imported, import_wfformat
 from projections.schedule import Shape, schedule, shape
 from projections.wfformat import read_trace
+from tests.stores import ONE_OF_EACH, address_of
 
 DATA = Path(__file__).parent / "data"
 NEWER = DATA / "trace-1.5.json"
@@ -24,10 +25,10 @@ OLDER = DATA / "trace-1.4.json"
 BEGIN = datetime(2024, 3, 10, 9, 15, tzinfo=UTC)
 
 
-@pytest.fixture(params=["memory:", "jsonl:{}"])
+@pytest.fixture(params=ONE_OF_EACH)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An empty store of each kind."""
-    with open_store(str(request.param).format(tmp_path / "store"), durability="none") as opened:
+    with open_store(address_of(str(request.param), tmp_path / "store"), durability="none") as opened:
         yield opened
 
 

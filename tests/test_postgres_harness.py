@@ -23,8 +23,6 @@ from tests.postgres import SERVERS, VERSIONS, address, binaries, dsn, fresh_sche
 from tests.postgres_programs import DSN_VARIABLE, Account, Binaries, NoPostgres, accounts, find_binaries
 from tests.postgres_server import PATIENCE, Server
 
-postgres, postgres_address, place_schemas = harness.postgres, harness.postgres_address, harness.place_schemas
-
 SOMEBODY = next(user.pw_uid for user in pwd.getpwall() if user.pw_uid != 0)
 """A user who is not root, and whom the system knows: `initdb` asks for the name."""
 

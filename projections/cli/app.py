@@ -48,7 +48,16 @@ class _App(click.Group):
 
 
 def _exit_code(error: Exception) -> int:
-    from eventstore.errors import BlobCorrupt, BlobMissing, Conflict, InvalidInput, LogCorrupt, NotFound, Unavailable
+    from eventstore.errors import (
+        BlobCorrupt,
+        BlobMissing,
+        Conflict,
+        InvalidInput,
+        LogCorrupt,
+        NotFound,
+        Unavailable,
+        UnsupportedStore,
+    )
 
     codes: dict[type[Exception], int] = {
         InvalidInput: 2,
@@ -58,6 +67,7 @@ def _exit_code(error: Exception) -> int:
         BlobCorrupt: 5,
         BlobMissing: 5,
         Unavailable: 6,
+        UnsupportedStore: 6,
     }
     return next((code for kind, code in codes.items() if isinstance(error, kind)), 1)
 
@@ -72,7 +82,9 @@ def _exit_code(error: Exception) -> int:
 def main(debug: bool) -> None:
     """Look into a store of workflow runs, check it, and bring runs into it.
 
-    The store is a folder, given with --store or in EVENTSTORE_URL.
+    Give the store's address with --store or in EVENTSTORE_URL: jsonl:FOLDER, sqlite:FILE,
+    postgresql://USER@HOST/DATABASE?schema=NAME, or just the path of a folder or file. Keep passwords out of it: the
+    Postgres client looks into PGPASSWORD and ~/.pgpass by itself.
     """
 
 

@@ -41,7 +41,7 @@ def store_option(command: Command) -> Command:
         show_envvar=True,
         required=True,
         metavar="ADDRESS",
-        help="The store: its folder, or jsonl:FOLDER.",
+        help="The store: jsonl:FOLDER, sqlite:FILE, postgresql://USER@HOST/DATABASE?schema=NAME, or just a path.",
     )(command)
 
 

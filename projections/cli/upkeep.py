@@ -32,7 +32,7 @@ def verify(address: str, format: Format) -> None:
     from projections.addresses import parse_address
     from projections.store import open_store
     from projections.verify_files import bytes_to_verify, verify_files
-    from projections.verify_sql import verify_sqlite
+    from projections.verify_sqlite import verify_sqlite
 
     parsed = parse_address(address)
     if parsed.scheme == "memory":
@@ -43,8 +43,8 @@ def verify(address: str, format: Format) -> None:
     elif parsed.scheme == "sqlite":
         report = verify_sqlite(parsed.path, Codec())
     else:
-        with open_store(address, create=False) as store:
-            report = store.verify()
+        with open_store(address, create=False) as store, progress(store.log.head(), "verifying") as advance:
+            report = store.verify(advance)
     if format == "json":
         print_json({"clean": report.clean, **msgspec.structs.asdict(report)})
     elif format == "jsonl":

@@ -25,6 +25,7 @@ from projections.addresses import parse_address
 from projections.demo.analysis import standard_library
 from projections.demo.runner import Runner, Workflow
 from projections.verify_files import verify_files
+from projections.verify_sqlite import verify_sqlite
 
 Echo = Callable[[str], None]
 
@@ -165,6 +166,8 @@ def check_store(address: str, echo: Echo) -> None:
     parsed = parse_address(address)
     if parsed.scheme == "jsonl":
         report = verify_files(parsed.path, Codec())
+    elif parsed.scheme == "sqlite":
+        report = verify_sqlite(parsed.path, Codec())
     else:
         with open_store(address) as store:
             report = store.verify()

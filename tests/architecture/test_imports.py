@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 PACKAGES = ("eventstore", "projections")
+OTHER_STORES = ("memory:", "jsonl:store", "sqlite:store.db")
 
 
 def module_files() -> dict[str, Path]:
@@ -117,6 +118,38 @@ def test_only_the_shipped_contract_imports_test_tools(package: str) -> None:
     importers = importers_of(package)
     assert importers
     assert [module for module in importers if not module.startswith("eventstore.testing")] == []
+
+
+@pytest.mark.parametrize("package", ["psycopg", "psycopg_pool"])
+def test_only_the_postgres_log_imports_the_postgres_client(package: str) -> None:
+    importers = importers_of(package)
+    assert importers
+    assert [module for module in importers if not module.startswith("eventstore.postgres")] == []
+
+
+def test_the_postgres_log_is_imported_only_where_it_is_used() -> None:
+    """Whoever has no client can use all other stores."""
+    importers = {
+        module for module, names in IMPORTS.items() if any(name.startswith("eventstore.postgres") for name in names)
+    }
+    outside = {module for module in importers if not module.startswith("eventstore.postgres")}
+    assert outside == {"projections.store"}
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import eventstore",
+        "import projections; projections.open_store",
+        *(f"from projections import open_store; open_store('{address}').close()" for address in OTHER_STORES),
+        "from projections.cli import main; main(['--help'], standalone_mode=False)",
+        "from projections.cli import main; main(['runs', '-s', 'memory:'], standalone_mode=False)",
+    ],
+)
+def test_the_postgres_client_is_not_loaded_without_need(tmp_path: Path, program: str) -> None:
+    code = f"import sys; {program}; print(*({{'psycopg', 'psycopg_pool'}} & sys.modules.keys()), file=sys.stderr)"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ended.stderr.strip() == ""
 
 
 def test_importing_the_write_side_loads_nothing_that_most_programs_do_not_need() -> None:

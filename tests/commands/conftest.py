@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
+from tests.stores import backend, children, clock, file_store, folder, lasting, lasting_store, store
 
-from tests.stores import ONE_OF_EACH, children, clock, file_store, folder, lasting, lasting_store, store
-
-__all__ = ["children", "clock", "file_store", "folder", "lasting", "lasting_store", "store"]
-
-
-@pytest.fixture(params=ONE_OF_EACH)
-def backend(request: pytest.FixtureRequest) -> str:
-    """Each kind of store in turn: every command in every state is much to try."""
-    return str(request.param)
+__all__ = ["backend", "children", "clock", "file_store", "folder", "lasting", "lasting_store", "store"]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from eventstore.blobs import blob_path
 from eventstore.errors import BlobCorrupt, BlobMissing, NotFound
 from projections import Store, open_store
+from tests.sql_stores import SQL, change
 from tests.stores import Clock, address_of, completed, examples, files_in, open_again, run_of
 
 THRESHOLD = 100
@@ -134,6 +135,30 @@ def test_a_blob_that_was_changed_is_an_error_and_never_its_content(blob: Path, f
 def test_running_the_task_again_mends_a_blob_that_is_gone(blob: Path, folder: Path) -> None:
     blob.unlink()
     with open_again(folder, threshold=THRESHOLD) as store:
+        store.invalidate_task("run", "large")
+        completed(store, "run", "large", "x" * 1_000)
+        assert store.get_result("run", "large") == "x" * 1_000
+
+
+@pytest.mark.parametrize(
+    ("damage", "error"),
+    [("DELETE FROM blobs", BlobMissing), ("UPDATE blobs SET data = ?", BlobCorrupt)],
+    ids=["missing", "changed"],
+)
+@pytest.mark.parametrize("kind", SQL)
+def test_a_blob_in_a_database_is_given_whole_or_not_at_all_and_mended_by_running_the_task_again(
+    folder: Path, kind: str, damage: str, error: type[Exception]
+) -> None:
+    address = address_of(kind, folder)
+    with open_again(address, threshold=THRESHOLD) as store:
+        run_of(store, "small", "large")
+        completed(store, "run", "small", 1)
+        completed(store, "run", "large", "x" * 1_000)
+        change(address, damage, *[b'"xxx"'] * damage.count("?"))
+        for ask in (lambda: store.get_result("run", "large"), lambda: store.get_completed_node_outputs("run")):
+            with pytest.raises(error):
+                ask()
+        assert store.get_result("run", "small") == 1
         store.invalidate_task("run", "large")
         completed(store, "run", "large", "x" * 1_000)
         assert store.get_result("run", "large") == "x" * 1_000

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from projections import Store, open_store
-from tests.stores import BACKENDS, address_of, children
+from tests.stores import ONE_OF_EACH, address_of, children
 
 from .comparing import THRESHOLD
 
@@ -30,13 +30,13 @@ def opened(tmp_path: Path) -> Iterator[Open]:
         yield open
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=ONE_OF_EACH)
 def source(request: pytest.FixtureRequest, opened: Open) -> Store:
     """An empty store of each kind, to be copied."""
     return opened(request.param, "source")
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=ONE_OF_EACH)
 def target(request: pytest.FixtureRequest, opened: Open) -> Store:
     """An empty store of each kind, to be copied to."""
     return opened(request.param, "target")

@@ -17,13 +17,13 @@ from eventstore.jsonl import JsonlLog
 from eventstore.log import Append, Checkpoint, Hook, NewEvent, RecordedEvent
 from projections import Store, open_store
 from tests.crash.children import Children
-from tests.stores import BACKENDS, address_of
+from tests.stores import ONE_OF_EACH, address_of
 from tests.verify.example import fill
 
 from .comparing import THRESHOLD, assert_copies, copy
 from .conftest import Open
 
-KEPT = [backend for backend in BACKENDS if backend != "memory"]
+KEPT = [backend for backend in ONE_OF_EACH if backend != "memory"]
 
 
 class CutOff(Exception):

@@ -19,9 +19,8 @@ from msgspec import json
 from eventstore.blobs import FileBlobs
 from eventstore.group import Ticket
 from eventstore.jsonl import JsonlLog, _Request
-from eventstore.log import Durability
 from eventstore.line import decode_line
-from eventstore.log import PURGES, Append, Appended, Checkpoint, Log, RecordedEvent
+from eventstore.log import PURGES, Append, Appended, Checkpoint, Durability, Log, RecordedEvent
 from eventstore.memory import MemoryLog
 
 from .oracle import check_streams

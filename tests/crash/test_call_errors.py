@@ -19,8 +19,7 @@ import pytest
 
 from eventstore.errors import Closed, OutcomeUnknown, Unavailable
 from eventstore.jsonl import JsonlLog
-from eventstore.log import Durability
-from eventstore.log import Append, Log
+from eventstore.log import Append, Durability, Log
 
 from .programme import Life, Step, Story, Violation, Write, clock, kept_in_segments, state_of
 from .simulated_disk import NEVER, SimulatedDisk

@@ -16,8 +16,8 @@ import eventstore.line
 import eventstore.tail
 from eventstore.disk import Disk
 from eventstore.index import Index, Place
-from eventstore.log import Durability
 from eventstore.line import CommitLine, DamagedLine, decode_line
+from eventstore.log import Durability
 from eventstore.segments import raw_lines
 from eventstore.tail import Tail, Written
 

@@ -15,8 +15,7 @@ import pytest
 
 from eventstore.errors import Unavailable
 from eventstore.jsonl import JsonlLog
-from eventstore.log import Durability
-from eventstore.log import Append, NewEvent, RecordedEvent
+from eventstore.log import Append, Durability, NewEvent, RecordedEvent
 from eventstore.segments import FOLDER, segment_path
 
 from .children import Children

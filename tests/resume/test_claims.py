@@ -220,9 +220,7 @@ ZOMBIE: dict[str, Callable[[Store, int], object]] = {
 
 
 @pytest.mark.parametrize("act", ZOMBIE.values(), ids=ZOMBIE.keys())
-def test_whoever_was_superseded_can_do_nothing_more(
-    store: Store, act: Callable[[Store, int], object]
-) -> None:
+def test_whoever_was_superseded_can_do_nothing_more(store: Store, act: Callable[[Store, int], object]) -> None:
     run_of(store, "pending", "running", "failed", "completed")
     for task_id in ("failed", "completed"):
         store.start_task("run", task_id)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from itertools import count
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from projections import open_store
 
 from .example import complete
 
 
-def work(test: Connection, root: Path, name: str) -> int:
+def work(test: Connection, address: str, name: str) -> int:
     """Do everything that can be done with runs until told to stop, and say how many there have been."""
-    with open_store(root, durability="none", threshold=200) as store:
+    with open_store(address, durability="none", threshold=200) as store:
         test.send("working")
         for number in count(1):
             run_id = f"{name} {number}"
@@ -33,11 +32,11 @@ def work(test: Connection, root: Path, name: str) -> int:
     raise AssertionError
 
 
-def come_and_go(test: Connection, root: Path) -> int:
+def come_and_go(test: Connection, address: str) -> int:
     """Open the store, append and close it until told to stop, as a command line does."""
     test.send("working")
     for number in count(1):
-        with open_store(root, durability="none") as store:
+        with open_store(address, durability="none") as store:
             store.create_run("flow", run_id=f"visit {number}")
         if test.poll():
             return number

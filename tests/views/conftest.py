@@ -1,7 +1,23 @@
-"""The stores that these tests run on."""
+"""The stores that these tests run on: of every kind, on every version of Postgres."""
 
 from __future__ import annotations
 
-from tests.stores import backend, children, clock, file_store, folder, lasting, lasting_store, store
+from pathlib import Path
 
-__all__ = ["backend", "children", "clock", "file_store", "folder", "lasting", "lasting_store", "store"]
+import pytest
+
+from tests.stores import BACKENDS, LASTING, address_of, children, clock, file_store, folder, lasting_store, store
+
+__all__ = ["children", "clock", "file_store", "folder", "lasting_store", "store"]
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each kind of store in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(params=LASTING)
+def lasting(request: pytest.FixtureRequest, folder: Path) -> str:
+    """The address of each kind of store in turn that outlives its process."""
+    return address_of(str(request.param), folder)

@@ -1,4 +1,4 @@
-"""One folder, several stores in several processes and threads: all see the same at once, and nobody waits for ever."""
+"""One address, several stores in several processes and threads: all see the same at once, and nobody waits for ever."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from itertools import product
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
 from eventstore.errors import Unavailable
-from projections import Store, open_store
+from projections import Store
 from tests.crash.children import Children
 from tests.stores import (
-    Clock,
+    LASTING,
     address_of,
+    check_views,
     completed,
     files_due,
     files_in,
@@ -31,14 +33,14 @@ PATIENCE = 60.0
 """Seconds after which a thread counts as stuck."""
 
 
-def test_two_stores_on_one_folder_see_each_others_writes_at_once(file_store: Store, folder: Path) -> None:
-    with open_again(folder) as other:
-        run_of(file_store, "a", "b")
-        for writer, reader, task_id in ((file_store, other, "a"), (other, file_store, "b")):
+def test_two_stores_at_one_address_see_each_others_writes_at_once(lasting_store: Store, lasting: str) -> None:
+    with open_again(lasting) as other:
+        run_of(lasting_store, "a", "b")
+        for writer, reader, task_id in ((lasting_store, other, "a"), (other, lasting_store, "b")):
             completed(writer, "run", task_id, f"output of {task_id}")
             assert reader.get_result("run", task_id) == f"output of {task_id}"
             assert tables_of(reader) == tables_of(writer) == folded(reader)
-        assert files_in(folder) == files_due(other, folder)
+        check_views(other)
 
 
 def test_a_store_sees_its_own_writes_after_another_has_made_the_views_again_from_a_log_without_them(
@@ -55,47 +57,48 @@ def test_a_store_sees_its_own_writes_after_another_has_made_the_views_again_from
     assert files_in(folder) == files_due(file_store, folder)
 
 
-def answer(test: Connection, folder: Path) -> None:
+def answer(test: Connection, address: str) -> None:
     """Complete whatever task it is told, and say what the outputs are then."""
-    with open_again(folder) as store:
+    with open_again(address) as store:
         test.send("ready")
         while task_id := test.recv():
             completed(store, "run", task_id, f"output of {task_id}")
             test.send(store.get_completed_node_outputs("run"))
 
 
-def test_two_processes_on_one_folder_see_each_others_writes_at_once(
-    file_store: Store, folder: Path, children: Children
+def test_two_processes_at_one_address_see_each_others_writes_at_once(
+    lasting_store: Store, lasting: str, children: Children
 ) -> None:
     task_ids = [f"task {number}" for number in range(20)]
-    run_of(file_store, *task_ids)
-    child = children.start(answer, folder)
+    run_of(lasting_store, *task_ids)
+    child = children.start(answer, lasting)
     assert child.receive() == "ready"
     outputs: dict[str, str] = {}
     for ours, theirs in zip(task_ids[::2], task_ids[1::2], strict=True):
-        completed(file_store, "run", ours, f"output of {ours}")
+        completed(lasting_store, "run", ours, f"output of {ours}")
         child.send(theirs)
         outputs |= {ours: f"output of {ours}", theirs: f"output of {theirs}"}
         assert child.receive() == outputs
-        assert file_store.get_completed_node_outputs("run") == outputs
+        assert lasting_store.get_completed_node_outputs("run") == outputs
     child.send("")
     assert child.result() is None
-    assert files_in(folder) == files_due(file_store, folder)
+    check_views(lasting_store)
 
 
-def open_and_create(test: Connection, folder: Path, name: str) -> int:
+def open_and_create(test: Connection, address: str, name: str) -> int:
     """Open a store as soon as it is told to, create a run, and say how many there are."""
     test.send("ready")
     test.recv()
-    with open_again(folder) as store:
+    with open_again(address) as store:
         store.create_run("flow", run_id=name)
         return len(store.list_runs())
 
 
-def test_processes_that_open_a_new_folder_together_all_can(folder: Path, children: Children) -> None:
+@pytest.mark.parametrize("kind", LASTING)
+def test_processes_that_open_a_new_store_together_all_can(kind: str, folder: Path, children: Children) -> None:
     for attempt in range(5):
-        place = folder / str(attempt)
-        opening = [children.start(open_and_create, place, f"run {number}") for number in range(4)]
+        address = address_of(kind, folder / str(attempt))
+        opening = [children.start(open_and_create, address, f"run {number}") for number in range(4)]
         for child in opening:
             assert child.receive() == "ready"
         for child in opening:
@@ -170,15 +173,16 @@ def make_again(store: Store, run_id: str) -> None:
         store.rebuild()
 
 
-@pytest.mark.parametrize(("backend", "many"), [("memory", False), ("jsonl", False), ("jsonl", True)])
-def test_threads_that_write_read_rebuild_and_purge_all_come_to_an_end(backend: str, folder: Path, many: bool) -> None:
+@pytest.mark.parametrize(("kind", "many"), [("memory", False), *product(LASTING, [False, True])])
+def test_threads_that_write_read_rebuild_and_purge_all_come_to_an_end(kind: str, folder: Path, many: bool) -> None:
     jobs: list[tuple[Callable[[Store, str], None], str]] = [
         *((work, f"run {number}") for number in range(3)),
         *((look, f"run {number}") for number in range(2)),
         (make_again, ""),
     ]
-    first = open_store(address_of(backend, folder), durability="none", clock=Clock())
-    stores = [open_again(folder) if many else first for _ in jobs]
+    address = address_of(kind, folder)
+    first = open_again(address)
+    stores = [open_again(address) if many else first for _ in jobs]
     errors: list[BaseException] = []
 
     def run(job: Callable[[Store, str], None], store: Store, run_id: str) -> None:
@@ -197,9 +201,7 @@ def test_threads_that_write_read_rebuild_and_purge_all_come_to_an_end(backend: s
         thread.join(PATIENCE)
     assert [thread.name for thread in threads if thread.is_alive()] == []
     assert errors == []
-    assert tables_of(first) == folded(first)
+    check_views(first)
     assert [run.output.size for run in first.list_runs() if run.output] == [1, 1, 1]
-    if backend == "jsonl":
-        assert files_in(folder) == files_due(first, folder)
     for store in {id(store): store for store in (first, *stores)}.values():
         store.close()
