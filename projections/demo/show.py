@@ -96,7 +96,7 @@ def undisturbed_result(workflow: Workflow) -> Any:
 def process(address: str, run_id: str, notes: Path, *options: str, ends: int) -> None:
     """Have a process of its own run the workflow, and check that it ends as it should."""
     command = [sys.executable, "-m", "projections.demo", run_id, "--note", str(notes), *options]
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(  # noqa: S603 - this very program, with arguments of its own
         command,
         env=os.environ | {"EVENTSTORE_URL": address},
         stdin=subprocess.DEVNULL,
