@@ -189,7 +189,7 @@ def _parser(hint: Any) -> Callable[[Any], object]:
     if isinstance(hint, UnionType):
         hint = next(part for part in get_args(hint) if part is not type(None))
     if hint in (str, int, float):
-        return hint  # type: ignore[no-any-return] - it is one of these three types
+        return hint  # type: ignore[no-any-return]  # it is one of these three types
     if hint is datetime:
         return datetime.fromisoformat
     return msgspec.json.Decoder(hint).decode
