@@ -51,7 +51,7 @@ ENTER_BESIDE_OTHERS = f"""SELECT set_config('lock_timeout', $1, true), {SET_DURA
     pg_advisory_xact_lock_shared($4::bigint::int, ({LAST_VALUE})::bit(32)::int) FROM main.workflow_positions"""
 """Keeps out who wants to be alone, and shows the floor: the last position that was given out before ours."""
 NEXT_POSITION = f"SELECT {LAST_VALUE} + 1 FROM main.workflow_positions"
-LAST_GIVEN_OUT = f"SELECT {LAST_VALUE} FROM main.workflow_positions"
+LAST_GIVEN_OUT = f"SELECT {LAST_VALUE}, pg_is_in_recovery() FROM main.workflow_positions"
 FLOORS = """SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND database = $1::bigint::oid
     AND classid = $2::bigint::oid AND objsubid = 2 AND granted"""
 END_BELOW = """SELECT position FROM main.workflow_events
@@ -138,9 +138,12 @@ class PostgresLog(SqlLog):
             return self._head
 
     def _find_end(self, session: PostgresSession) -> int:
-        ((last,),), floors = session.ask(
+        ((last, follows),), floors = session.ask(
             [Statement(LAST_GIVEN_OUT), Statement(FLOORS, (self._database_key, self._events_key))]
         )
+        if follows:
+            hint = "Give the address of the primary: a standby does not know what is under way there."
+            raise Unavailable(f"the store in {self.name}: a standby cannot tell where the log ends", hint)
         ((end,),) = session.rows(END_BELOW, (_settled(last, floors),)) or [(0,)]
         return int(end)
 
