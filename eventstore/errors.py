@@ -266,6 +266,8 @@ class LogCorrupt(EventStoreError):
 class RowCorrupt(LogCorrupt):
     """A row of the events' table is not what was written there, or is gone. Nothing was changed."""
 
+    code = "row-corrupt"
+
     def __init__(self, store: str, row: str, reason: str) -> None:
         super().__init__(store, 0, 0, reason)
         self.args = (store, row, reason)

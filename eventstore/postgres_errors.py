@@ -42,6 +42,8 @@ class Retry(Conflict):
 class ConnectionLost(Unavailable):
     """The connection broke before there was anything to commit."""
 
+    code = "connection-lost"
+
 
 def lost(error: psycopg.Error) -> bool:
     """Whether the connection is gone, and with it any knowledge of what became of the statement."""

@@ -60,10 +60,13 @@ class Place:
             yield store
 
     def kept(self) -> Kept:
+        """What is there at the end; a store in memory ends with it."""
         with self.process() as store:
             check_views(store)
             blobs = sorted(store.values.blobs.digests())
-            return Kept(list(store.log.read_all()), tables_of(store), blobs, store.verify().clean)
+            kept = Kept(list(store.log.read_all()), tables_of(store), blobs, store.verify().clean)
+        store.close()
+        return kept
 
 
 @pytest.fixture(autouse=True)

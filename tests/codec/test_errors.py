@@ -33,6 +33,8 @@ EXAMPLES: dict[str, EventStoreError] = {
     "invalid-input": errors.InvalidInput("an address without a path", "Use jsonl:PATH."),
     "unsupported-schema": errors.UnsupportedSchema("billing.charged", 3, 2),
     "log-corrupt": errors.LogCorrupt("_log/1.jsonl", 10, 20, "the checksum does not match"),
+    "row-corrupt": errors.RowCorrupt("runs.db", "version 3 of stream 'a'", "it is missing"),
+    "unsupported-store": errors.UnsupportedStore("log", 2, 1),
     "blob-missing": errors.BlobMissing("ab" * 32),
     "blob-corrupt": errors.BlobCorrupt("ab" * 32),
     "unavailable": errors.Unavailable("the disk is full", "Free some space."),
