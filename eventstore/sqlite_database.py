@@ -8,6 +8,7 @@ systems), a rollback journal with EXTRA gives the same. `secure_delete` overwrit
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import sqlite3
 import threading
@@ -59,14 +60,17 @@ class SqliteDatabase:
         self._readers: list[sqlite3.Connection] = []
         self._closed = False
         with self.translating():
-            self._prepare_file(create=create)
-            self._writer = self._connect()
-            try:
-                self._claim()
-                self._set(self._writer)
-            except BaseException:
-                self._writer.close()
-                raise
+            if create:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _alone_in(path.parent):
+                self._prepare_file(create=create)
+                self._writer = self._connect()
+                try:
+                    self._claim()
+                    self._set(self._writer)
+                except BaseException:
+                    self._writer.close()
+                    raise
 
     def _prepare_file(self, *, create: bool) -> None:
         """Make sure that there is a file, and that SQLite will write to no other."""
@@ -96,14 +100,16 @@ class SqliteDatabase:
 
     def _claim(self) -> None:
         """Mark a new file as a store's, before anything is set, which writes to the file; refuse all others."""
-        (id,) = self._writer.execute("PRAGMA application_id").fetchone()
-        (tables,) = self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        (pages,) = self._writer.execute("PRAGMA page_count").fetchone()
+        with transaction(self._writer, "DEFERRED"):  # or another process may make the tables in between
+            (id,) = self._writer.execute("PRAGMA application_id").fetchone()
+            (tables,) = self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            (pages,) = self._writer.execute("PRAGMA page_count").fetchone()
+            versioned = SqliteSession(self._writer).has_table(VERSIONED)
         if id == 0 and tables == 0 and pages <= 1:
             self._writer.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         elif id != APPLICATION_ID:
             raise InvalidInput(f"{self.path} is a database of something else", "Give the store a file of its own.")
-        elif pages > 1 and not SqliteSession(self._writer).has_table(VERSIONED):
+        elif pages > 1 and not versioned:
             raise RowCorrupt(str(self.path), "the file", "it is not empty, but does not know of its tables")
 
     def _set(self, connection: sqlite3.Connection) -> None:
@@ -260,9 +266,22 @@ def translated(error: sqlite3.Error, path: Path) -> EventStoreError:
     return Unavailable(f"the store in {path}: {error}", hints.get(code, ""))
 
 
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Open one file at a time in a folder: SQLite does not wait for who is just turning a new file to WAL."""
+    if not folder.is_dir():
+        yield  # and let SQLite say what is wrong
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _create_private(path: Path) -> None:
     """A file that SQLite makes by itself is readable for everybody."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)

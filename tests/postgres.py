@@ -103,7 +103,11 @@ def drop_schemas(place: str, schemas: Collection[str]) -> None:
     with psycopg.connect(place, autocommit=True) as connection:
         connection.execute("SET lock_timeout = '10s'")
         for schema in schemas:
-            connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
+            drop = sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema))
+            try:
+                connection.execute(drop)
+            except psycopg.errors.DeadlockDetected:  # with a process that has just been killed, and is gone now
+                connection.execute(drop)
 
 
 def _dsn_of(server: str | Server) -> str:
