@@ -161,7 +161,7 @@ class PostgresLog(SqlLog):
                 lost = isinstance(error, OutcomeUnknown | ConnectionLost)
                 if not lost or time.monotonic() > give_up:
                     raise failure from failure.__cause__
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(_PAUSE_SECONDS)  # a server that restarts is back when it is back: nothing tells
 
     def _append_once(self, commit: Sequence[Append], checkpoint: Checkpoint | None, *, certainly: bool) -> Appended:
         """Append beside others if that may be; otherwise, and to be certain of what became of it before, with all
