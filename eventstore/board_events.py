@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from eventstore.events import Moment, Number
 from eventstore.validate import MAX_NUMBER
 
 BOARD_STREAM = "$board/"
@@ -28,21 +29,42 @@ class TaskCreated(msgspec.Struct, frozen=True, omit_defaults=True):
     priority: Priority = 0
 
 
+Names = tuple[str, ...]
+
+
+class TaskChanges(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What has changed of a board task's details: of each field the old and the new value."""
+
+    title: tuple[str, str] | None = None
+    description: tuple[str, str] | None = None
+    acceptance_criteria: tuple[str, str] | None = None
+    depends_on: tuple[Names, Names] | None = None
+    tags: tuple[Names, Names] | None = None
+    priority: tuple[Priority, Priority] | None = None
+
+
 class TaskUpdated(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Details have changed: each field with its old and its new value, as JSON."""
+    """Details have changed, and nothing of the status."""
 
     task_id: str
-    changed: dict[str, tuple[msgspec.Raw, msgspec.Raw]]
+    changed: TaskChanges
 
 
 class TaskMoved(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The task has gone from one status to another."""
+    """The task has gone from one status to another.
+
+    `claim` fences: it grows whenever somebody is given the task. `manual` says that a blocked task was blocked by hand,
+    and not by its dependencies.
+    """
 
     task_id: str
     old: BoardStatus
     new: BoardStatus
     assignee: str | None = None
     reason: str = ""
+    claim: Number = 0
+    lease_until: Moment | None = None
+    manual: bool = False
 
 
 class TaskUnblocked(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -52,6 +74,15 @@ class TaskUnblocked(msgspec.Struct, frozen=True, omit_defaults=True):
     by: str | None = None
 
 
+class TaskDependedOn(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Another task has begun to depend on this one, in the same commit, so whoever ends or deletes this task cannot
+    miss it.
+    """
+
+    task_id: str
+    by: str
+
+
 class TaskDeleted(msgspec.Struct, frozen=True, omit_defaults=True):
     """The task is hidden from the board."""
 
@@ -59,4 +90,4 @@ class TaskDeleted(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
 
 
-BoardEvent = TaskCreated | TaskUpdated | TaskMoved | TaskUnblocked | TaskDeleted
+BoardEvent = TaskCreated | TaskUpdated | TaskMoved | TaskUnblocked | TaskDependedOn | TaskDeleted

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from types import UnionType
 from typing import Any, get_args
 from uuid import UUID
 
@@ -17,7 +16,7 @@ import msgspec
 
 from eventstore.board_events import BoardEvent
 from eventstore.errors import InvalidInput, InvalidValue, TooLarge, UnsupportedSchema
-from eventstore.events import RunEvent, WorkflowEvent
+from eventstore.events import ResultRejected, RunEvent, WorkflowEvent
 from eventstore.faults import loss_in, refusal_of
 from eventstore.log import JSON, NewEvent, Purged, RecordedEvent, new_id, now
 from eventstore.purges import STREAM_PURGED
@@ -59,9 +58,8 @@ class Codec:
     def __init__(self) -> None:
         self._by_class: dict[type, _EventType] = {}
         self._by_name: dict[str, _EventType] = {}
-        for union in (RunEvent, WorkflowEvent, BoardEvent):
-            for kind in _members(union):
-                self._add(kind, kind.__name__[0].lower() + kind.__name__[1:], 1, {})
+        for kind in get_args(RunEvent | WorkflowEvent | BoardEvent | ResultRejected):
+            self._add(kind, kind.__name__[0].lower() + kind.__name__[1:], 1, {})
         self._add(Purged, STREAM_PURGED, 1, {})
 
     def register(
@@ -135,10 +133,6 @@ class Codec:
         if len(event.data) > MAX_DATA_BYTES or deeper_than(event.data, _MAX_DATA_DEPTH):
             raise TooLarge("$", f"{event.type} of {len(event.data):,} bytes is too large or nested too deep to decode")
         return _decoded(known, event.data if event.schema == known.schema else _upcast(known, event))
-
-
-def _members(union: UnionType) -> tuple[type, ...]:
-    return get_args(union)
 
 
 def _upcast(known: _EventType, event: RecordedEvent | NewEvent) -> bytes:

@@ -19,6 +19,9 @@ from eventstore.validate import MAX_NUMBER
 WORKFLOW_STREAM = "$workflow/"
 """A workflow definition's stream is this prefix and its id. Run ids never begin with `$`."""
 
+TELEMETRY_STREAM = "$telemetry/"
+"""What is worth noting about a run and decides nothing stands in a stream of this prefix and the run's id."""
+
 Number = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
 """A count, from 0, that every backend's tables can hold."""
 
@@ -55,6 +58,21 @@ class RunCreated(msgspec.Struct, frozen=True, omit_defaults=True):
     workflow_version: Number | None = None
     workflow_hash: str | None = None
     parent_run_id: str | None = None
+
+
+class RunUpdated(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The run's metadata is now this, whole. `write_once` names those of its keys that never change again."""
+
+    metadata: msgspec.Raw
+    write_once: tuple[str, ...] = ()
+
+
+class ChildRunCreated(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A run that names this one as its parent was created in the same commit, so whoever decides something for all of
+    a run's children cannot miss one.
+    """
+
+    run_id: str
 
 
 class RunStarted(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -189,8 +207,20 @@ class TaskRunInvalidated(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
 
 
+class ResultRejected(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A worker brought the end of an attempt that was not its to end any more. Noted as telemetry, never in the run."""
+
+    task_id: str
+    attempt: Number = 0
+    epoch: Number = 0
+    code: str = ""
+    reason: str = ""
+
+
 RunEvent = (
     RunCreated
+    | RunUpdated
+    | ChildRunCreated
     | RunStarted
     | RunWaiting
     | RunResumed

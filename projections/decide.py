@@ -182,6 +182,6 @@ def reuse(state: TaskState) -> Events:
     if state.output is None:
         allowed = steps_from(TASK_STEPS, task.status)
         raise InvalidTransition(f"task {task.task_id!r}", task.status, "reused", allowed)
-    if task.reused_version == state.output.version and task.version > state.run.version:
+    if task.reused_version == state.output.version and task.version > state.run.claimed_version:
         return []
     return [TaskRunReused(task.task_id, state.output.version)]

@@ -25,7 +25,7 @@ from projections.rows import Patch
 from projections.run_files import RunFiles
 from projections.tables import Columns, Contents
 
-FORMAT = 1
+FORMAT = 2
 _EVENTS_AT_ONCE = 2_000
 
 CHECKPOINT = "SELECT position, hash FROM main.checkpoints WHERE name = 'views'"

@@ -6,12 +6,14 @@ the write side, by a command, and its result is in the event.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import msgspec
 
+from eventstore.board_events import BOARD_STREAM, BoardEvent
 from eventstore.chain import timestamp
 from eventstore.events import (
     WORKFLOW_STREAM,
@@ -22,6 +24,7 @@ from eventstore.events import (
     RunFailed,
     RunResumed,
     RunStarted,
+    RunUpdated,
     RunWaiting,
     TaskRunCancelled,
     TaskRunCompleted,
@@ -37,10 +40,38 @@ from eventstore.events import (
     WorkflowSaved,
 )
 from eventstore.log import PURGES, Purged, RecordedEvent
-from projections.rows import Attempt, Delete, Output, Patch, Put, Run, Scalar, TaskRun, Workflow
+from eventstore.references import references
+from projections.project_board import board_patches, board_removal
+from projections.rows import (
+    Attempt,
+    BlobReference,
+    Delete,
+    Output,
+    Patch,
+    Put,
+    Run,
+    RunMetadata,
+    Scalar,
+    TaskRun,
+    Workflow,
+    WorkflowVersion,
+    json_column,
+    metadata_digest,
+    time_column,
+)
 
 _NUL_IN_JSON = rb"\u0000"
-_RUN_EVENTS = (RunCreated, RunStarted, RunWaiting, RunResumed, RunCompleted, RunFailed, RunCancelled, RunDeleted)
+_RUN_EVENTS = (
+    RunCreated,
+    RunUpdated,
+    RunStarted,
+    RunWaiting,
+    RunResumed,
+    RunCompleted,
+    RunFailed,
+    RunCancelled,
+    RunDeleted,
+)
 
 
 def project(event: msgspec.Struct, recorded: RecordedEvent) -> Iterator[Patch]:
@@ -48,7 +79,7 @@ def project(event: msgspec.Struct, recorded: RecordedEvent) -> Iterator[Patch]:
 
     A NUL character in a text, which not every database can keep, shows as U+FFFD; the event has it as it was written.
     """
-    patches = _patches(event, recorded)
+    patches = chain(_patches(event, recorded), _references(event, recorded))
     return map(_without_nul, patches) if _NUL_IN_JSON in recorded.data else patches
 
 
@@ -67,9 +98,14 @@ def _patches(event: msgspec.Struct, recorded: RecordedEvent) -> Iterator[Patch]:
         happened = timestamp(recorded.time)
         values = {"version": recorded.version, "updated_at": happened, **_run_values(event, recorded, happened)}
         yield Put(Run.TABLE, (recorded.stream,), values)
+        if isinstance(event, RunCreated | RunUpdated):
+            yield from _metadata_patches(event.metadata, recorded.stream)
     elif isinstance(event, WorkflowSaved | WorkflowDeleted):
         if recorded.stream == WORKFLOW_STREAM + event.workflow_id:
-            yield Put(Workflow.TABLE, (event.workflow_id,), _workflow_values(event, timestamp(recorded.time)))
+            yield from _workflow_patches(event, timestamp(recorded.time))
+    elif isinstance(event, BoardEvent):
+        if recorded.stream == BOARD_STREAM + event.task_id:
+            yield from board_patches(event, recorded)
     elif isinstance(event, Purged):
         if recorded.stream == PURGES:
             yield from removal(event.stream)
@@ -79,10 +115,14 @@ def _patches(event: msgspec.Struct, recorded: RecordedEvent) -> Iterator[Patch]:
 
 def removal(stream: str) -> Iterator[Patch]:
     """The patches that take back whatever the stream's events have made."""
-    for table in (Run.TABLE, TaskRun.TABLE, Attempt.TABLE, Output.TABLE):
-        yield Delete(table, (stream,))
+    yield Delete(BlobReference.TABLE, (stream,))
     if stream.startswith(WORKFLOW_STREAM):
-        yield Delete(Workflow.TABLE, (stream.removeprefix(WORKFLOW_STREAM),))
+        workflow_id = stream.removeprefix(WORKFLOW_STREAM)
+        yield from (Delete(table, (workflow_id,)) for table in (Workflow.TABLE, WorkflowVersion.TABLE))
+    elif stream.startswith(BOARD_STREAM):
+        yield from board_removal(stream.removeprefix(BOARD_STREAM))
+    for table in (Run.TABLE, RunMetadata.TABLE, TaskRun.TABLE, Attempt.TABLE, Output.TABLE):
+        yield Delete(table, (stream,))
 
 
 def _run_values(event: msgspec.Struct, recorded: RecordedEvent, happened: str) -> dict[str, Scalar]:
@@ -92,46 +132,67 @@ def _run_values(event: msgspec.Struct, recorded: RecordedEvent, happened: str) -
                 "workflow_name": event.workflow_name,
                 "user_message": event.user_message,
                 "created_at": happened,
-                "input": _json(event.input),
-                "metadata": _json(event.metadata),
+                "input": json_column(event.input),
+                "metadata": json_column(event.metadata),
                 "workflow_id": event.workflow_id,
                 "workflow_version": event.workflow_version,
                 "workflow_hash": event.workflow_hash,
                 "parent_run_id": event.parent_run_id,
                 "position": recorded.position,
             }
+        case RunUpdated():
+            return {"metadata": json_column(event.metadata), "write_once": json_column(event.write_once)}
         case RunStarted():
-            return {"status": "running", "started_at": happened, **_claim(event)}
+            return {"status": "running", "started_at": happened, **_claim(event, recorded)}
         case RunResumed():
             cleared = ("finished_at", "failure", "waiting_reason", "waiting_until")
-            return {"status": "running", **dict.fromkeys(cleared), **_claim(event)}
+            return {"status": "running", **dict.fromkeys(cleared), **_claim(event, recorded)}
         case RunWaiting():
-            return {"status": "waiting", "waiting_reason": event.reason, "waiting_until": _time(event.until)}
+            return {"status": "waiting", "waiting_reason": event.reason, "waiting_until": time_column(event.until)}
         case RunCompleted():
-            return {"status": "completed", "finished_at": happened, "output": _json(event.output)}
+            return {"status": "completed", "finished_at": happened, "output": json_column(event.output)}
         case RunFailed():
-            return {"status": "failed", "finished_at": happened, "failure": _json(event.failure)}
+            return {"status": "failed", "finished_at": happened, "failure": json_column(event.failure)}
         case RunCancelled():
             return {"status": "cancelled", "finished_at": happened}
     return {"deleted_at": happened}
 
 
-def _claim(event: RunStarted | RunResumed) -> dict[str, Scalar]:
-    return {"worker": event.worker, "epoch": event.epoch, "lease_until": _time(event.lease_until)}
-
-
-def _workflow_values(event: WorkflowSaved | WorkflowDeleted, happened: str) -> dict[str, Scalar]:
-    if isinstance(event, WorkflowDeleted):
-        return {"deleted_at": happened}
+def _claim(event: RunStarted | RunResumed, recorded: RecordedEvent) -> dict[str, Scalar]:
     return {
-        "name": event.name,
-        "version": event.version,
-        "hash": event.hash,
-        "definition": _json(event.definition),
-        "metadata": _json(event.metadata),
-        "saved_at": happened,
-        "deleted_at": None,
+        "worker": event.worker,
+        "epoch": event.epoch,
+        "lease_until": time_column(event.lease_until),
+        "claimed_version": recorded.version,
     }
+
+
+def _metadata_patches(metadata: msgspec.Raw | msgspec.UnsetType, run_id: str) -> Iterator[Patch]:
+    yield Delete(RunMetadata.TABLE, (run_id,))
+    known = {} if isinstance(metadata, msgspec.UnsetType) else json.loads(bytes(metadata))
+    if isinstance(known, dict):
+        for key, value in known.items():
+            yield Put(RunMetadata.TABLE, (run_id, metadata_digest(key, value)), {})
+
+
+def _workflow_patches(event: WorkflowSaved | WorkflowDeleted, happened: str) -> Iterator[Patch]:
+    if isinstance(event, WorkflowDeleted):
+        yield Put(Workflow.TABLE, (event.workflow_id,), {"deleted_at": happened})
+        return
+    values: dict[str, Scalar] = {
+        "name": event.name,
+        "hash": event.hash,
+        "definition": json_column(event.definition),
+        "metadata": json_column(event.metadata),
+        "saved_at": happened,
+    }
+    yield Put(Workflow.TABLE, (event.workflow_id,), {**values, "version": event.version, "deleted_at": None})
+    yield Put(WorkflowVersion.TABLE, (event.workflow_id, event.version), values)
+
+
+def _references(event: msgspec.Struct, recorded: RecordedEvent) -> Iterator[Patch]:
+    for digest in references(event, recorded):
+        yield Put(BlobReference.TABLE, (recorded.stream, digest), {})
 
 
 def _task_patches(event: msgspec.Struct, recorded: RecordedEvent, happened: str) -> Iterator[Patch]:
@@ -152,9 +213,9 @@ def _task_patches(event: msgspec.Struct, recorded: RecordedEvent, happened: str)
                 task_id,
                 name=name,
                 status="pending",
-                depends_on=_json(event.depends_on),
-                input=_json(event.input),
-                metadata=_json(event.metadata),
+                depends_on=json_column(event.depends_on),
+                input=json_column(event.input),
+                metadata=json_column(event.metadata),
                 scheduled_at=happened,
                 position=recorded.position,
             )
@@ -176,32 +237,32 @@ def _task_patches(event: msgspec.Struct, recorded: RecordedEvent, happened: str)
                 status="running",
                 worker=event.worker,
                 epoch=event.epoch,
-                consumes=_json(event.consumes),
+                consumes=json_column(event.consumes),
                 started_at=happened,
             )
             yield no_output(task_id)
         case TaskRunCompleted(task_id, number):
             yield task(task_id, status="completed", attempt=number, finished_at=happened, reason=None)
-            yield attempt(task_id, number, status="completed", finished_at=happened, usage=_json(event.usage))
+            yield attempt(task_id, number, status="completed", finished_at=happened, usage=json_column(event.usage))
             yield Put(
                 Output.TABLE,
                 (run_id, task_id),
                 {
                     "attempt": number,
-                    "output": _json(event.output),
+                    "output": json_column(event.output),
                     "digest": event.output.digest,
-                    "consumed": _json(event.consumed),
+                    "consumed": json_column(event.consumed),
                     "completed_at": happened,
                     "version": recorded.version,
                 },
             )
         case TaskRunFailed(task_id, number):
-            failure, usage = _json(event.failure), _json(event.usage)
+            failure, usage = json_column(event.failure), json_column(event.usage)
             yield task(task_id, status="failed", attempt=number, finished_at=happened)
             yield attempt(task_id, number, status="failed", finished_at=happened, failure=failure, usage=usage)
             yield no_output(task_id)
         case TaskRunRetryScheduled(task_id, reason, due):
-            yield task(task_id, status="waiting", finished_at=None, reason=reason or "retry", due=_time(due))
+            yield task(task_id, status="waiting", finished_at=None, reason=reason or "retry", due=time_column(due))
             yield no_output(task_id)
         case TaskRunSkipped(task_id, reason):
             yield task(task_id, status="skipped", finished_at=happened, reason=reason or None)
@@ -219,14 +280,3 @@ def _task_patches(event: msgspec.Struct, recorded: RecordedEvent, happened: str)
         case TaskRunInvalidated(task_id, reason):
             yield task(task_id, status="pending", finished_at=None, reason=reason or None, reused_version=None)
             yield no_output(task_id)
-
-
-def _json(value: object) -> str | None:
-    """JSON text for a column; None for nothing at all."""
-    if value is None or isinstance(value, msgspec.UnsetType) or value in ({}, ()):
-        return None
-    return msgspec.json.encode(value).decode()
-
-
-def _time(value: datetime | None) -> str | None:
-    return None if value is None else timestamp(value)

@@ -1,19 +1,25 @@
 """The rows of every view, and the patches that change them.
 
-A row's fields are its table's columns, in order; the first ones are its key. In a table, times are RFC 3339 text and
+A row's fields are its table's columns, in order; the first ones are its key. `STREAMS` is what stands before the first
+column of the key in the name of the stream that the row follows from. In a table, times are RFC 3339 text and
 everything that is not text or a number is JSON text; `parse` gives a row its Python types.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from types import UnionType
-from typing import Any, ClassVar, TypeVar, get_args, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from eventstore.blobs import digest_of
+from eventstore.board_events import BOARD_STREAM, BoardStatus
+from eventstore.chain import timestamp
+from eventstore.events import WORKFLOW_STREAM
 from eventstore.failure import Failure
 from eventstore.payload import Value
 
@@ -44,6 +50,7 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True):
 
     TABLE: ClassVar[str] = "workflows"
     KEY: ClassVar[tuple[str, ...]] = ("id",)
+    STREAMS: ClassVar[str] = WORKFLOW_STREAM
 
     id: str
     name: str = ""
@@ -55,11 +62,30 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True):
     deleted_at: datetime | None = None
 
 
+class WorkflowVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """What a workflow definition was at one of its versions. The metadata are the newest that this version had."""
+
+    TABLE: ClassVar[str] = "workflow_versions"
+    KEY: ClassVar[tuple[str, ...]] = ("workflow_id", "version")
+    STREAMS: ClassVar[str] = WORKFLOW_STREAM
+
+    workflow_id: str
+    version: int
+    name: str = ""
+    hash: str = ""
+    definition: Value | None = None
+    metadata: dict[str, Any] | None = None
+    saved_at: datetime | None = None
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One execution of a workflow. `version` is that of the last event about the run itself, not about its tasks."""
+    """One execution of a workflow. `version` is that of the last event about the run itself, not about its tasks, and
+    `claimed_version` that of the last start or resumption. `write_once` names the metadata that never change again.
+    """
 
     TABLE: ClassVar[str] = "workflow_runs"
     KEY: ClassVar[tuple[str, ...]] = ("id",)
+    STREAMS: ClassVar[str] = ""
 
     id: str
     workflow_name: str = ""
@@ -85,6 +111,19 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     deleted_at: datetime | None = None
     position: int = 0
     version: int = 0
+    write_once: tuple[str, ...] | None = None
+    claimed_version: int = 0
+
+
+class RunMetadata(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a run's metadata say, by the digest of its key and value; see `metadata_digest`."""
+
+    TABLE: ClassVar[str] = "run_metadata"
+    KEY: ClassVar[tuple[str, ...]] = ("run_id", "digest")
+    STREAMS: ClassVar[str] = ""
+
+    run_id: str
+    digest: str
 
 
 class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +131,7 @@ class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
 
     TABLE: ClassVar[str] = "task_runs"
     KEY: ClassVar[tuple[str, ...]] = ("run_id", "task_id")
+    STREAMS: ClassVar[str] = ""
 
     run_id: str
     task_id: str
@@ -116,6 +156,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
     TABLE: ClassVar[str] = "attempts"
     KEY: ClassVar[tuple[str, ...]] = ("run_id", "task_id", "attempt")
+    STREAMS: ClassVar[str] = ""
 
     run_id: str
     task_id: str
@@ -137,6 +178,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
     TABLE: ClassVar[str] = "node_outputs"
     KEY: ClassVar[tuple[str, ...]] = ("run_id", "task_id")
+    STREAMS: ClassVar[str] = ""
 
     run_id: str
     task_id: str
@@ -148,7 +190,68 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
 
 
-Row = Workflow | Run | TaskRun | Attempt | Output
+class BlobReference(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream has an event that refers to a blob."""
+
+    TABLE: ClassVar[str] = "blob_references"
+    KEY: ClassVar[tuple[str, ...]] = ("stream", "digest")
+    STREAMS: ClassVar[str] = ""
+
+    stream: str
+    digest: str
+
+
+class BoardTask(msgspec.Struct, frozen=True, kw_only=True):
+    """One task of the board. `claim` counts how often it was given to somebody, and fences. `manual` is 1 if it was
+    blocked by hand. `version` is that of the task's last event.
+    """
+
+    TABLE: ClassVar[str] = "board_tasks"
+    KEY: ClassVar[tuple[str, ...]] = ("id",)
+    STREAMS: ClassVar[str] = BOARD_STREAM
+
+    id: str
+    title: str = ""
+    status: BoardStatus = "ready"
+    description: str = ""
+    acceptance_criteria: str = ""
+    tags: tuple[str, ...] | None = None
+    priority: int = 0
+    assignee: str | None = None
+    claim: int = 0
+    lease_until: datetime | None = None
+    reason: str | None = None
+    manual: int = 0
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    deleted_at: datetime | None = None
+    position: int = 0
+    version: int = 0
+
+
+class BoardDependency(msgspec.Struct, frozen=True, kw_only=True):
+    """One task of the board needs another one to be done."""
+
+    TABLE: ClassVar[str] = "board_dependencies"
+    KEY: ClassVar[tuple[str, ...]] = ("task_id", "depends_on")
+    STREAMS: ClassVar[str] = BOARD_STREAM
+
+    task_id: str
+    depends_on: str
+
+
+Row = (
+    Workflow
+    | WorkflowVersion
+    | Run
+    | RunMetadata
+    | TaskRun
+    | Attempt
+    | Output
+    | BlobReference
+    | BoardTask
+    | BoardDependency
+)
 RowT = TypeVar("RowT", bound=Row)
 
 ROWS: tuple[type[Row], ...] = get_args(Row)
@@ -162,6 +265,11 @@ def duration(row: Run | TaskRun | Attempt) -> timedelta | None:
     return max(row.finished_at - row.started_at, timedelta())
 
 
+def metadata_digest(key: str, value: object) -> str:
+    """What stands for one thing that a run's metadata say: SHA-256 of the key and the JSON value, names sorted."""
+    return digest_of(json.dumps([key, value], sort_keys=True, separators=(",", ":")).encode())
+
+
 def parse(kind: type[RowT], columns: tuple[Scalar, ...]) -> RowT:
     """The row these columns, in the order of the table, stand for."""
     values: dict[str, Any] = {
@@ -169,6 +277,18 @@ def parse(kind: type[RowT], columns: tuple[Scalar, ...]) -> RowT:
         for (name, parser), column in zip(_parsers(kind.TABLE), columns, strict=True)
     }
     return kind(**values)
+
+
+def json_column(value: object) -> str | None:
+    """JSON text for a column; None for nothing at all."""
+    if value is None or isinstance(value, msgspec.UnsetType) or value in ({}, ()):
+        return None
+    return msgspec.json.encode(value).decode()
+
+
+def time_column(value: datetime | None) -> str | None:
+    """A time for a column."""
+    return None if value is None else timestamp(value)
 
 
 @functools.cache
@@ -188,6 +308,8 @@ def _parsers(table: str) -> tuple[tuple[str, Callable[[Any], object]], ...]:
 def _parser(hint: Any) -> Callable[[Any], object]:
     if isinstance(hint, UnionType):
         hint = next(part for part in get_args(hint) if part is not type(None))
+    if get_origin(hint) is Literal:
+        hint = str
     if hint in (str, int, float):
         return hint  # type: ignore[no-any-return]  # it is one of these three types
     if hint is datetime:

@@ -33,8 +33,8 @@ def statements(patches: Iterable[Patch], *, inline: bool = False) -> list[Statem
     """What makes the tables as they are after these patches, in order; never more statements than patches.
 
     `inline`: the database gives the events their positions in the transaction that this is part of, so nobody knows
-    them yet. They are looked up there: a row's first key column is the stream of its events, and `version` that of the
-    event which the patch comes from.
+    them yet. They are looked up there: a row's first key column names the stream of its events, and `version` is that
+    of the event which the patch comes from.
     """
     puts: dict[tuple[str, Key], dict[str, Scalar]] = {}
     deletes: dict[tuple[str, Key], None] = {}
@@ -115,17 +115,18 @@ def _select(table: str, rest: str) -> str:
 
 @functools.cache
 def _upsert(table: str, columns: tuple[str, ...], inline: bool) -> str:
-    key = BY_TABLE[table].KEY
-    names = (*key, *columns)
+    kind = BY_TABLE[table]
+    names = (*kind.KEY, *columns)
+    stream = f"'{kind.STREAMS}' || $1" if kind.STREAMS else "$1"
     values = ", ".join(
-        f"(SELECT position FROM main.workflow_events WHERE run_id = $1 AND sequence = ${place})"
+        f"(SELECT position FROM main.workflow_events WHERE run_id = {stream} AND sequence = ${place})"
         if inline and name == "position"
         else f"${place}"
         for place, name in enumerate(names, 1)
     )
     changes = ", ".join(f"{name} = excluded.{name}" for name in columns)
     insert = f"INSERT INTO main.{table} ({', '.join(names)}) VALUES ({values})"
-    return f"{insert} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
+    return f"{insert} ON CONFLICT ({', '.join(kind.KEY)}) DO {f'UPDATE SET {changes}' if changes else 'NOTHING'}"
 
 
 @functools.cache

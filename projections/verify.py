@@ -35,10 +35,15 @@ RESTORE = "Copy the store aside and restore this from a backup."
 
 ROWS = {
     "workflows": "SELECT * FROM main.workflows ORDER BY id",
+    "workflow_versions": "SELECT * FROM main.workflow_versions ORDER BY workflow_id, version",
     "workflow_runs": "SELECT * FROM main.workflow_runs ORDER BY id",
+    "run_metadata": "SELECT * FROM main.run_metadata ORDER BY run_id, digest",
     "task_runs": "SELECT * FROM main.task_runs ORDER BY run_id, task_id",
     "attempts": "SELECT * FROM main.attempts ORDER BY run_id, task_id, attempt",
     "node_outputs": "SELECT * FROM main.node_outputs ORDER BY run_id, task_id",
+    "blob_references": "SELECT * FROM main.blob_references ORDER BY stream, digest",
+    "board_tasks": "SELECT * FROM main.board_tasks ORDER BY id",
+    "board_dependencies": "SELECT * FROM main.board_dependencies ORDER BY task_id, depends_on",
 }
 RUNS = "SELECT count(*) FROM main.workflow_runs"
 ORPHAN_RUNS = "SELECT id FROM main.workflow_runs WHERE position = 0 ORDER BY id"

@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from eventstore.events import WORKFLOW_STREAM
 from eventstore.index import FORMAT as INDEX_FORMAT
 from eventstore.index import WITNESS
 from eventstore.log import RecordedEvent
@@ -19,7 +18,7 @@ from eventstore.sqlite_session import connect
 from eventstore.survey import Surveyed
 from projections.following_views import CHECKPOINT
 from projections.following_views import FORMAT as VIEWS_FORMAT
-from projections.rows import BY_TABLE, Workflow
+from projections.rows import BY_TABLE
 from projections.verify import REBUILD, RESTORE, Audit, Finding, sorted_rows
 
 HEADS = "SELECT id, version, hash FROM streams"
@@ -178,7 +177,7 @@ class KeptViews(KeptDatabase):
             for table in BY_TABLE:
                 if self._connection is not None:
                     for key, finding in audit.check_rows(table, sorted_rows(self._connection, table)):
-                        yield f"{WORKFLOW_STREAM if table == Workflow.TABLE else ''}{key[0]}", finding
+                        yield f"{BY_TABLE[table].STREAMS}{key[0]}", finding
         self.close()
 
     def findings(self, head: int) -> Iterator[Finding]:

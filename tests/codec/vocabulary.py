@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import inspect
 
 from eventstore.board_events import BoardEvent
-from eventstore.events import RunEvent, WorkflowEvent
+from eventstore.events import ResultRejected, RunEvent, WorkflowEvent
 from eventstore.log import Purged
 from eventstore.values import encode_value
 
@@ -21,11 +21,14 @@ VOCABULARY: tuple[type[msgspec.Struct], ...] = (
     *get_args(RunEvent),
     *get_args(WorkflowEvent),
     *get_args(BoardEvent),
+    ResultRejected,
     Purged,
 )
 
 TYPES = {
     "runCreated",
+    "runUpdated",
+    "childRunCreated",
     "runStarted",
     "runWaiting",
     "runResumed",
@@ -47,9 +50,11 @@ TYPES = {
     "taskUpdated",
     "taskMoved",
     "taskUnblocked",
+    "taskDependedOn",
     "taskDeleted",
     "workflowSaved",
     "workflowDeleted",
+    "resultRejected",
     "streamPurged",
 }
 """The names on the log. They are in the logs of users for ever: one may be added, never changed or taken away."""

@@ -12,10 +12,20 @@ from uuid import UUID
 import msgspec
 
 from eventstore.blobs import FileBlobs
-from eventstore.board_events import TaskCreated, TaskDeleted, TaskMoved, TaskUnblocked, TaskUpdated
+from eventstore.board_events import (
+    TaskChanges,
+    TaskCreated,
+    TaskDeleted,
+    TaskDependedOn,
+    TaskMoved,
+    TaskUnblocked,
+    TaskUpdated,
+)
 from eventstore.codec import Codec, UnknownEvent
 from eventstore.disk import Disk
 from eventstore.events import (
+    ChildRunCreated,
+    ResultRejected,
     RunCancelled,
     RunCompleted,
     RunCreated,
@@ -23,6 +33,7 @@ from eventstore.events import (
     RunFailed,
     RunResumed,
     RunStarted,
+    RunUpdated,
     RunWaiting,
     TaskRunCancelled,
     TaskRunCompleted,
@@ -144,7 +155,7 @@ def _before_the_purge(values: Values) -> Iterator[Commit]:
     yield (
         {
             "$board/card": [
-                TaskUpdated("card", {"title": (msgspec.Raw(b'"Write"'), msgspec.Raw(b'"Rewrite"'))}),
+                TaskUpdated("card", TaskChanges(title=("Write", "Rewrite"))),
                 TaskUnblocked("card", "other"),
                 TaskMoved("card", "ready", "working", "bo", "has time"),
                 TaskDeleted("card", "duplicate"),
@@ -166,3 +177,24 @@ def _before_the_purge(values: Values) -> Iterator[Commit]:
         None,
     )
     yield {"run-gone": [RunStarted("worker-1")]}, None
+    yield from _second_format(soon)
+
+
+def _second_format(soon: datetime) -> Iterator[Commit]:
+    """What v1 had not."""
+    told = RunUpdated(msgspec.Raw(b'{"team":"data","pr":12}'), ("pr",))
+    child = RunCreated("part", parent_run_id="run-3")
+    yield {"run-3": [told, ChildRunCreated("run-4")], "run-4": [child]}, None
+    yield {"$telemetry/run-3": [ResultRejected("a", 1, 1, "fenced", "too late")]}, None
+    needed, needing = TaskCreated("base", "Lay it"), TaskCreated("top", "Roof it", "blocked", depends_on=("base",))
+    yield {"$board/base": [needed], "$board/top": [needing, TaskDependedOn("top", "roof")]}, None
+    changes = TaskChanges(
+        description=("", "all"),
+        acceptance_criteria=("", "dry"),
+        depends_on=(("base",), ()),
+        tags=((), ("a", "b")),
+        priority=(0, -3),
+    )
+    given = TaskMoved("top", "ready", "working", "bo", "has time", 1, soon)
+    stopped = TaskMoved("top", "ready", "blocked", None, "rain", 1, manual=True)
+    yield {"$board/top": [TaskUpdated("top", changes), given, stopped]}, None

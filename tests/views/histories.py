@@ -10,11 +10,21 @@ import msgspec
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from eventstore.board_events import BOARD_STREAM, TaskCreated
+from eventstore.board_events import (
+    BOARD_STREAM,
+    TaskChanges,
+    TaskCreated,
+    TaskDeleted,
+    TaskDependedOn,
+    TaskMoved,
+    TaskUnblocked,
+    TaskUpdated,
+)
 from eventstore.codec import UnknownEvent
 from eventstore.errors import Conflict, NotFound
 from eventstore.events import (
     WORKFLOW_STREAM,
+    ChildRunCreated,
     RunCancelled,
     RunCompleted,
     RunCreated,
@@ -22,6 +32,7 @@ from eventstore.events import (
     RunFailed,
     RunResumed,
     RunStarted,
+    RunUpdated,
     RunWaiting,
     TaskRunCancelled,
     TaskRunCompleted,
@@ -137,7 +148,7 @@ def _value(choice: int) -> Value:
     data = msgspec.json.encode(_output(choice))
     if choice % 2:
         return Value(f"digest {choice}", len(data), json=msgspec.Raw(data))
-    return Value(f"digest {choice}", len(data), preview=preview(data))
+    return Value(("0" * 63 + str(choice % 10), f"digest {choice}")[choice % 3 == 0], len(data), preview=preview(data))
 
 
 def events() -> SearchStrategy[msgspec.Struct | NewEvent]:
@@ -146,6 +157,8 @@ def events() -> SearchStrategy[msgspec.Struct | NewEvent]:
     task, number, small = st.sampled_from(TASK_IDS), st.integers(1, 3), st.integers(0, 4)
     time, value = st.sampled_from((None, NOON)), st.integers(0, 5).map(_value)
     maybe_value = st.none() | value
+    card = st.sampled_from(("t", "a"))
+    names = st.sampled_from((None, ((), ("x", "y")), (("x", "y"), ("x",))))
     digests = st.dictionaries(task, st.sampled_from(("", "digest 1")), max_size=2)
     usage = st.dictionaries(st.just("tokens"), st.integers(0, 9) | st.floats(0, 9), max_size=1)
     metadata = st.sampled_from((msgspec.UNSET, msgspec.Raw(b'{"k":[1,null]}'), msgspec.Raw(b"{}")))
@@ -178,7 +191,14 @@ def events() -> SearchStrategy[msgspec.Struct | NewEvent]:
         st.builds(TaskRunInvalidated, task, text),
         st.builds(WorkflowSaved, st.sampled_from(("w", "v")), text, small, text, value, metadata),
         st.builds(WorkflowDeleted, st.sampled_from(("w", "v")), text),
-        st.builds(TaskCreated, task, text),
+        st.builds(RunUpdated, st.sampled_from((msgspec.Raw(b'{"k":2,"l":{"b":1,"a":1e40}}'), msgspec.Raw(b"{}")))),
+        st.builds(ChildRunCreated, task),
+        st.builds(TaskCreated, card, text, depends_on=st.lists(task, max_size=2).map(tuple)),
+        st.builds(TaskUpdated, card, st.builds(TaskChanges, tags=names, depends_on=names, title=st.none())),
+        st.builds(TaskMoved, card, st.just("ready"), st.just("blocked"), maybe_text, text, small, time),
+        st.builds(TaskUnblocked, card, maybe_text),
+        st.builds(TaskDependedOn, card, text),
+        st.builds(TaskDeleted, card, text),
         st.builds(
             UnknownEvent, st.sampled_from(("billing.charged", "taskRunTeleported")), number, st.binary(max_size=9)
         ),

@@ -35,7 +35,7 @@ def test_a_table_has_the_key_of_its_rows_and_it_comes_first(connection: sqlite3.
     assert tuple(name for (name,) in key) == kind.KEY == kind.__struct_fields__[: len(kind.KEY)]
 
 
-@pytest.mark.parametrize("kind", ROWS)
+@pytest.mark.parametrize("kind", [kind for kind in ROWS if defaults(kind.TABLE)])
 def test_a_new_row_of_a_table_has_the_defaults_of_the_row_class(
     connection: sqlite3.Connection, kind: type[Row]
 ) -> None:
@@ -97,7 +97,9 @@ def test_the_tables_are_the_same_on_both_databases() -> None:
     as_in_sqlite = [
         statement.replace(' COLLATE "C"', "").replace("BIGINT", "INTEGER") for statement in statements_of("postgres")
     ]
-    by_hash = ("USING hash (workflow_name)", "(workflow_name, position)")
-    assert [statement.replace(*by_hash) for statement in as_in_sqlite] == [
+    as_in_sqlite = [
+        statement.replace("USING hash (workflow_name)", "(workflow_name, position)") for statement in as_in_sqlite
+    ]
+    assert [statement.replace("USING hash ", "") for statement in as_in_sqlite] == [
         statement.removesuffix(" WITHOUT ROWID") for statement in statements_of("sqlite")
     ]
