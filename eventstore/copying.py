@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import groupby, zip_longest
 from operator import attrgetter
 from typing import NamedTuple
@@ -79,14 +79,16 @@ def copy_log(
 
 
 def copy_blobs(source: Blobs, target: Blobs, progress: Progress = _unseen) -> int:
-    """Copy the blobs that the target has not got, and say how many."""
-    there = set(target.digests())
+    """Copy the blobs that the target has not got, and say how many. One that is removed meanwhile is needed no more."""
+    there, copied = set(target.digests()), 0
     missing = [digest for digest in source.digests() if digest not in there]
     with progress(len(missing), "copying blobs") as advance:
         for digest in missing:
-            target.put(source.get(digest))
+            with suppress(BlobMissing):
+                target.put(source.get(digest))
+                copied += 1
             advance(1)
-    return len(missing)
+    return copied
 
 
 def copy_events(source: Log, target: Log, until: int, progress: Progress = _unseen) -> int:

@@ -111,6 +111,17 @@ class Disk:
             return False
         return True
 
+    def status(self, path: str) -> tuple[int, float]:
+        """A file's size in bytes, and its time in seconds since 1970."""
+        with self._parent(path) as (directory, name):
+            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        return found.st_size, found.st_mtime
+
+    def set_time(self, path: str, time: float) -> None:
+        """Set a file's time. It may be lost when the power goes."""
+        with self._parent(path) as (directory, name):
+            os.utime(name, (time, time), dir_fd=directory, follow_symlinks=False)
+
     def rename(self, old: str, new: str) -> None:
         """Give the file a new name in one step, replacing what had it."""
         with self._parent(old) as (old_directory, old_name), self._parent(new) as (new_directory, new_name):

@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from uuid import UUID
 
 import msgspec
 
 from eventstore.admit import Head
+from eventstore.disk import unavailable
+from eventstore.errors import EventStoreError, Unavailable
 from eventstore.line import CommitLine
 from eventstore.log import PURGES, Purged
 from eventstore.sqlite_session import connect, transaction
@@ -23,7 +25,8 @@ from eventstore.sqlite_session import connect, transaction
 FLUSH_AFTER = 2_000
 FORMAT = 1
 
-PRAGMAS = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON"
+PRAGMAS = """PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+    PRAGMA secure_delete = ON"""
 SCHEMA = """
 CREATE TABLE streams (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, version INTEGER NOT NULL, hash TEXT NOT NULL);
@@ -300,3 +303,18 @@ class Index:
 
     def close(self) -> None:
         self._connection.close()
+
+
+@contextlib.contextmanager
+def translating(doing: str) -> Iterator[None]:
+    """Give foreign errors this project's form."""
+    try:
+        yield
+    except EventStoreError:
+        raise
+    except OSError as error:
+        raise unavailable(error, doing) from error
+    except sqlite3.Error as error:
+        raise Unavailable(
+            f"{doing}: {error}", "The index is disposable: remove _log/index.db and open again."
+        ) from error

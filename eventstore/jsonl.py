@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -22,10 +22,11 @@ import msgspec
 
 from eventstore.admit import check_expected
 from eventstore.changes import folder_changes
-from eventstore.disk import Disk, unavailable
+from eventstore.disk import Disk
 from eventstore.errors import Closed, EventStoreError, InvalidInput, LogCorrupt, Unavailable
 from eventstore.group import GroupCommit, Ticket
 from eventstore.hooks import tell
+from eventstore.index import translating
 from eventstore.line import CommitLine
 from eventstore.log import (
     ANY,
@@ -45,7 +46,7 @@ from eventstore.purges import purge_event
 from eventstore.reader import EventReader
 from eventstore.segments import FOLDER, LineReader, Repair, logger
 from eventstore.tail import Tail, Written
-from eventstore.validate import check_name, validate, validate_recorded
+from eventstore.validate import check_name, validate, validate_purge, validate_recorded
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 BATCH_SECONDS = 0.05
@@ -82,7 +83,7 @@ class JsonlLog:
         if durability not in ("full", "batched", "none"):
             raise InvalidInput(f"unknown durability {durability!r}", "Use 'full', 'batched' or 'none'.")
         self.durability, self.hook, self._clock, self._segment_bytes = durability, hook, clock, segment_bytes
-        with _translating(f"cannot open the log in {root}"):
+        with translating(f"cannot open the log in {root}"):
             self._disk = disk or Disk(Path(root))
             try:
                 self._tail = Tail(self._disk)
@@ -149,7 +150,7 @@ class JsonlLog:
     @contextlib.contextmanager
     def _at_the_end(self) -> Iterator[None]:
         """Hold the store's lock, with all that other processes have written learnt."""
-        with self._end, _translating(f"cannot use the log in {self.root}"):
+        with self._end, translating(f"cannot use the log in {self.root}"):
             self._check_open()
             with self._tail.locked():
                 with self._mutex:
@@ -194,7 +195,7 @@ class JsonlLog:
         """Give foreign errors this project's form. In a log that was closed meanwhile, that is what they come from."""
         self._check_open()
         try:
-            with _translating(f"cannot read the log in {self.root}"):
+            with translating(f"cannot read the log in {self.root}"):
                 yield
         except Unavailable:
             self._check_open()
@@ -308,8 +309,8 @@ class JsonlLog:
         changes = folder_changes(self.root / FOLDER, deadline)
         return self.head() > after or any(self.head() > after for _ in changes)
 
-    def purge(self, stream: str, *, expected: int | Expect = ANY) -> Purged:
-        validate([Append(stream, expected=expected)])
+    def purge(self, stream: str, *, expected: int | Expect = ANY, meta: Mapping[str, str] | None = None) -> Purged:
+        validate_purge(stream, expected, meta)
         with self._group.turn():
             with self._at_the_end():
                 with self._mutex:
@@ -321,12 +322,26 @@ class JsonlLog:
                     return Purged(stream, 0)
                 (last,) = self.read(stream, backward=True, limit=1)
                 purged = Purged(stream, version, version, last.position, last.hash)
-                record: Ticket[_Request, Appended] = Ticket(_Request([Append(PURGES, [purge_event(purged)])], None))
+                record: Ticket[_Request, Appended] = Ticket(
+                    _Request([Append(PURGES, [purge_event(purged, meta)])], None)
+                )
                 with self._mutex:
                     self._publish(self._tail.write(self._admit([record]), durable=True))
                     self._tail.finish_purges()
             self._tell_hook([record])
         return purged
+
+    @contextlib.contextmanager
+    def purging(self) -> Iterator[None]:
+        with self._group.turn():
+            self._tail.purging += 1
+        try:
+            yield
+        finally:
+            with self._group.turn():
+                self._tail.purging -= 1
+                with self._at_the_end(), self._mutex:
+                    self._tail.finish_purges()
 
     def restore(self, commits: Sequence[Sequence[RecordedEvent]], *, checkpoint: Checkpoint | None = None) -> int:
         validate_recorded(commits, checkpoint)
@@ -352,7 +367,7 @@ class JsonlLog:
                 return
             self._closed = _CLOSED
             try:
-                with _translating(f"cannot close the log in {self.root}"), self._mutex:
+                with translating(f"cannot close the log in {self.root}"), self._mutex:
                     self._tail.close()
             finally:
                 self._disk.release()
@@ -377,18 +392,3 @@ class JsonlLog:
                 if self._tail.behind:
                     with self._at_the_end():
                         self._tail.sync()
-
-
-@contextlib.contextmanager
-def _translating(doing: str) -> Iterator[None]:
-    """Give foreign errors this project's form."""
-    try:
-        yield
-    except EventStoreError:
-        raise
-    except OSError as error:
-        raise unavailable(error, doing) from error
-    except sqlite3.Error as error:
-        raise Unavailable(
-            f"{doing}: {error}", "The index is disposable: remove _log/index.db and open again."
-        ) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 from uuid import UUID
@@ -190,12 +191,18 @@ class Log(Protocol):
     def wait(self, after: int, timeout: float | None = None) -> bool:
         """Block until the head is past `after`: True; or until `timeout` seconds have passed: False."""
 
-    def purge(self, stream: str, *, expected: int | Expect = ANY) -> Purged:
-        """Physically remove a stream, and leave a `streamPurged` event in the stream `$purges`.
+    def purge(self, stream: str, *, expected: int | Expect = ANY, meta: Mapping[str, str] | None = None) -> Purged:
+        """Physically remove a stream, and leave a `streamPurged` event in the stream `$purges`, with this `meta`: who,
+        why.
 
         Positions of removed events stay unused; every reader passes over them. The stream can then be made anew, as
         if it had never been. An unknown stream removes nothing and leaves no record.
-        Raises `WrongExpectedVersion`.
+        Raises `WrongExpectedVersion`; `InvalidInput`, `TooLarge`: nothing was removed.
+        """
+
+    def purging(self) -> AbstractContextManager[None]:
+        """Have many purges cost little more than one. What they remove is gone for every reader at once, as ever; but
+        only when this is left, or after a crash when the log is next opened, is it sure to be gone from all files.
         """
 
     def restore(self, commits: Sequence[Sequence[RecordedEvent]], *, checkpoint: Checkpoint | None = None) -> int:

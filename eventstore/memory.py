@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from itertools import islice
 from uuid import UUID
@@ -15,7 +15,7 @@ from eventstore.errors import Closed
 from eventstore.hooks import tell
 from eventstore.log import ANY, PURGES, Append, Appended, Checkpoint, Expect, Hook, Purged, RecordedEvent, now
 from eventstore.purges import purge_event, purge_of
-from eventstore.validate import check_name, validate, validate_recorded
+from eventstore.validate import check_name, validate, validate_purge, validate_recorded
 
 
 class MemoryLog:
@@ -130,8 +130,8 @@ class MemoryLog:
             self._check_open()
             return self._last_position > after
 
-    def purge(self, stream: str, *, expected: int | Expect = ANY) -> Purged:
-        validate([Append(stream, expected=expected)])
+    def purge(self, stream: str, *, expected: int | Expect = ANY, meta: Mapping[str, str] | None = None) -> Purged:
+        validate_purge(stream, expected, meta)
         with self._open():
             check_expected(iter([(stream, expected, self._head(stream).version)]))
             gone = self._streams.get(stream, [])
@@ -139,8 +139,11 @@ class MemoryLog:
                 return Purged(stream, 0)
             purged = Purged(stream, len(gone), gone[-1].version, gone[-1].position, gone[-1].hash)
             self._forget(stream)
-            self._append([Append(PURGES, [purge_event(purged)])])
+            self._append([Append(PURGES, [purge_event(purged, meta)])])
             return purged
+
+    def purging(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def _forget(self, stream: str) -> None:
         self._events = [event for event in self._events if event.stream != stream]

@@ -191,8 +191,8 @@ class PostgresDatabase:
             with self.connection() as connection:
                 return search(self.session(connection))
 
-    def write(self, text: str, arguments: Sequence[Argument] = ()) -> None:
-        self.rows(text, arguments)
+    def write(self, text: str, arguments: Sequence[Argument] = ()) -> list[TupleRow]:
+        return self.rows(text, arguments)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[PostgresSession]:
@@ -255,6 +255,16 @@ class PostgresDatabase:
             finally:
                 _clean(connection)
                 self._pool.putconn(connection)
+
+    def reclaim(self, *tables: str) -> None:
+        """Vacuum the tables, as far as this role may: what was removed makes room for what comes, and empty pages at
+        the end of a table are given back. Nobody waits for that.
+        """
+        text = f"VACUUM {', '.join(f'main.{table}' for table in tables)}"
+        # This takes as long as it takes, so a server that is gone is known by its not answering the system's probes.
+        conninfo = make_conninfo(self._conninfo, keepalives_idle=10, keepalives_interval=10, keepalives_count=3)
+        with self._translating(), psycopg.connect(conninfo, autocommit=True) as connection:
+            PostgresSession(connection, self.schema, prepare=False).execute(text)
 
     def close(self) -> None:
         self._pool.close()

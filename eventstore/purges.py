@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from eventstore.log import NewEvent, Purged, RecordedEvent
@@ -9,9 +11,9 @@ from eventstore.log import NewEvent, Purged, RecordedEvent
 STREAM_PURGED = "streamPurged"
 
 
-def purge_event(purged: Purged) -> NewEvent:
-    """The event that says what was removed."""
-    return NewEvent(type=STREAM_PURGED, data=msgspec.json.encode(purged))
+def purge_event(purged: Purged, meta: Mapping[str, str] | None = None) -> NewEvent:
+    """The event that says what was removed and, in its meta, by whom and why."""
+    return NewEvent(type=STREAM_PURGED, data=msgspec.json.encode(purged), meta=dict(meta or {}))
 
 
 def purge_of(event: RecordedEvent) -> Purged:

@@ -51,14 +51,17 @@ class Database(Protocol):
         `together`: all see one and the same state; otherwise each may see more than the one before it.
         """
 
-    def write(self, text: str, arguments: Sequence[Argument] = ()) -> None:
-        """Run one statement by itself that writes, and may be run twice, beside what others do."""
+    def write(self, text: str, arguments: Sequence[Argument] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement by itself that writes, and may be run twice, beside what others do. Returns its rows."""
 
     def reading(self) -> AbstractContextManager[Session]:
         """A transaction that only reads, and sees one and the same state all the time."""
 
     def writing(self) -> AbstractContextManager[Session]:
         """A transaction beside which nobody else appends. It is rolled back if an error leaves it."""
+
+    def reclaim(self, *tables: str) -> None:
+        """Give the space of what was removed from these tables back, beside what others do and as far as that goes."""
 
     def close(self) -> None:
         """Release everything. Repeated calls do nothing."""

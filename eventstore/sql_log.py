@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, ClassVar, Protocol
@@ -28,7 +28,7 @@ from eventstore.purges import purge_event, purge_of
 from eventstore.session import Argument, Database, Session, Statement
 from eventstore.sql_decide import Lookup, checkpoint_of
 from eventstore.sql_reader import HEAD, LAST, all_events, stream_events
-from eventstore.validate import check_name, validate, validate_recorded
+from eventstore.validate import check_name, validate, validate_purge, validate_recorded
 
 CHECKPOINTS = "SELECT name, position FROM main.checkpoints ORDER BY name"
 SET_CHECKPOINT = """INSERT INTO main.checkpoints VALUES ($1, $2)
@@ -81,6 +81,7 @@ class SqlLog(ABC):
         self.database, self.name, self.hook, self.inline, self._clock = database, name, hook, inline, clock
         self._group: GroupCommit[Request, Appended] = GroupCommit(self._serve)
         self._changed = threading.Condition()
+        self._purging = 0
         self._closed = False
         self._process = os.getpid()
 
@@ -220,8 +221,8 @@ class SqlLog(ABC):
                 self._changed.wait(remaining)
         return True
 
-    def purge(self, stream: str, *, expected: int | Expect = ANY) -> Purged:
-        validate([Append(stream, expected=expected)])
+    def purge(self, stream: str, *, expected: int | Expect = ANY, meta: Mapping[str, str] | None = None) -> Purged:
+        validate_purge(stream, expected, meta)
         with self._turn():
             with self.database.writing() as session:
                 version, position, hash = next(iter(session.rows(HEAD, (stream,))), (0, 0, b""))
@@ -230,10 +231,22 @@ class SqlLog(ABC):
                     return Purged(stream, 0)
                 self._remove(session, stream)
                 purged = Purged(stream, version, version, position, hash.hex())
-                events = self._append_in(session, [Append(PURGES, [purge_event(purged)])], None).events
-            self._forget_removed()
+                events = self._append_in(session, [Append(PURGES, [purge_event(purged, meta)])], None).events
+            if not self._purging:
+                self._forget_removed()
             self._tell(events)
         return purged
+
+    @contextlib.contextmanager
+    def purging(self) -> Iterator[None]:
+        with self._turn():
+            self._purging += 1
+        try:
+            yield
+        finally:
+            with self._turn():
+                self._purging -= 1
+                self._forget_removed()
 
     def _remove(self, session: Session, stream: str) -> None:
         session.run([Statement(ALLOW_PURGE, (stream,)), Statement(PURGE, (stream,)), Statement(END_PURGE, (stream,))])

@@ -35,8 +35,13 @@ APPLICATION_ID = 0x666C6F77
 
 SETTINGS = """PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;
     PRAGMA secure_delete = ON; PRAGMA recursive_triggers = ON"""
+SHRINKING = "PRAGMA auto_vacuum = INCREMENTAL"
+"""Lets a file shrink by as many pages as are free, a few at a time. What VACUUM does costs as much as the whole file
+that is left, and twice its room; appending costs the same with this and without.
+"""
 _NORMAL, _FULL, _EXTRA = 1, 2, 3
 _IDLE_READERS = 8
+_PAGES_AT_ONCE = 1_000
 _READER_MILLISECONDS = 1_000
 """How long a purge waits for readers before it leaves the write-ahead log as it is."""
 
@@ -106,6 +111,7 @@ class SqliteDatabase:
             (pages,) = self._writer.execute("PRAGMA page_count").fetchone()
             versioned = SqliteSession(self._writer).has_table(VERSIONED)
         if id == 0 and tables == 0 and pages <= 1:
+            self._writer.execute(SHRINKING)  # which has to be the first thing a file is told
             self._writer.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         elif id != APPLICATION_ID:
             raise InvalidInput(f"{self.path} is a database of something else", "Give the store a file of its own.")
@@ -144,9 +150,9 @@ class SqliteDatabase:
         ):
             return SqliteSession(connection).ask(questions)
 
-    def write(self, text: str, arguments: Sequence[Argument] = ()) -> None:
+    def write(self, text: str, arguments: Sequence[Argument] = ()) -> list[tuple[Any, ...]]:
         with self.writing() as session:
-            session.rows(text, arguments)
+            return session.rows(text, arguments)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[SqliteSession]:
@@ -206,6 +212,27 @@ class SqliteDatabase:
                 self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             finally:
                 self._writer.execute(f"PRAGMA busy_timeout = {round(self._busy_seconds * 1000)}")
+
+    def reclaim(self, *_: str) -> None:
+        """Have the whole file as small as what is in it: not faster than that other writers get their turns, and, as
+        long as somebody goes on reading, not on the disk.
+        """
+        while self._shrink():
+            pass
+        self.forget_removed()
+
+    def _shrink(self) -> bool:
+        """Give some free pages back. True if there may be more."""
+        with self._writing, self.translating():
+            self._check_open()
+            self._roll_back()
+            if self._writer.execute("PRAGMA auto_vacuum").fetchone() == (0,):  # made by an earlier program
+                self._writer.execute(SHRINKING)
+                self._writer.execute("VACUUM")
+            (free,) = self._writer.execute("PRAGMA freelist_count").fetchone()
+            # Each step gives one page back, and only a script is stepped to its end.
+            self._writer.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
+            return bool(free > _PAGES_AT_ONCE)
 
     def close(self) -> None:
         with self._writing, self._pool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 
 import msgspec
 
@@ -49,7 +50,7 @@ class Tail:
         self._disk = disk
         self.repairs: list[Repair] = []
         self.broken = ""
-        self.purges = 0
+        self.purges = self.purging = 0
         self._file = -1
         self.segment = self.end = 0
         self.synced_commit = self._synced_end = 0
@@ -289,8 +290,10 @@ class Tail:
         return True
 
     def finish_purges(self) -> None:
-        """Take purged events out of the segments they are still in. Safe to repeat after a crash at any point."""
-        unfinished = self.index.unfinished_purges()
+        """Take purged events out of the segments they are still in, unless there are more to come. Safe to repeat after
+        a crash at any point.
+        """
+        unfinished = [] if self.purging else self.index.unfinished_purges()
         if unfinished:
             self.flush()
             self.index.make_durable()
@@ -311,13 +314,14 @@ class Tail:
         if segment == self.segment:
             self.roll()
         before, after, end = self._closed_lines(segment), list[Written](), 0
+        purged = {purge.stream: purge.position for purge in sorted(purges, key=attrgetter("position"))}
         for place, raw in before:
             try:
                 line = kept = decode_line(raw)
             except DamagedLine as damage:
                 raise corrupt(place, str(damage)) from None
-            for purge in purges:
-                kept = kept.without(purge.stream, purge.position)
+            for stream in purged.keys() & {event.stream for event in line.events if event is not None}:
+                kept = kept.without(stream, purged[stream])
             raw_kept = raw if kept is line else encode_line(kept)
             after.append(Written(kept, Place(segment, end, len(raw_kept)), raw_kept))
             end += len(raw_kept)

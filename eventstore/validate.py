@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from uuid import UUID
@@ -10,8 +10,8 @@ from uuid import UUID
 import msgspec
 
 from eventstore.errors import InvalidInput, TooLarge
-from eventstore.log import ANY, PURGES, Append, Checkpoint, Expect, NewEvent, RecordedEvent
-from eventstore.purges import STREAM_PURGED, purge_of
+from eventstore.log import ANY, PURGES, Append, Checkpoint, Expect, NewEvent, Purged, RecordedEvent
+from eventstore.purges import STREAM_PURGED, purge_event, purge_of
 
 MAX_ID_BYTES = 1024
 MAX_META_BYTES = 64 * 1024
@@ -47,6 +47,12 @@ def validate(commit: Sequence[Append], checkpoint: Checkpoint | None = None) -> 
         raise InvalidInput("two events of one commit have the same id", "Give every event its own id.")
     _check_size(size)
     _validate_checkpoint(checkpoint)
+
+
+def validate_purge(stream: str, expected: int | Expect, meta: Mapping[str, str] | None) -> None:
+    """Refuse what no log can purge, or could not keep a record of. Raises `InvalidInput` or `TooLarge`."""
+    validate([Append(stream, expected=expected)])
+    _check_content(purge_event(Purged(stream, 0), meta))
 
 
 def validate_recorded(commits: Sequence[Sequence[RecordedEvent]], checkpoint: Checkpoint | None = None) -> None:

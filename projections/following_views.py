@@ -23,22 +23,17 @@ from projections import tables
 from projections.project import project
 from projections.rows import Patch
 from projections.run_files import RunFiles
-from projections.tables import Columns, Contents
+from projections.tables import Columns, Contents, DamagedViews
 
 FORMAT = 2
 _EVENTS_AT_ONCE = 2_000
 
+PRAGMAS = """PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+    PRAGMA secure_delete = ON"""
 CHECKPOINT = "SELECT position, hash FROM main.checkpoints WHERE name = 'views'"
 SET_CHECKPOINT = """INSERT INTO main.checkpoints VALUES ('views', $1, $2)
     ON CONFLICT (name) DO UPDATE SET position = excluded.position, hash = excluded.hash"""
 FORGET_CHECKPOINT = "DELETE FROM main.checkpoints"
-
-
-class DamagedViews(Unavailable):
-    """The database of the views is not what was written there."""
-
-    code = "views-damaged"
-    retriable = False
 
 
 class FollowingViews:
@@ -76,9 +71,7 @@ class FollowingViews:
     def _open(self) -> sqlite3.Connection:
         connection = connect(self._database)
         try:
-            connection.executescript(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON"
-            )
+            connection.executescript(PRAGMAS)
             with transaction(connection):
                 (format,) = connection.execute("PRAGMA user_version").fetchone()
                 if format != FORMAT:
@@ -218,6 +211,11 @@ class FollowingViews:
                 raise DamagedViews(f"the views in {self._database} are damaged: {error}", hint) from error
             except UnicodeEncodeError as error:
                 raise lone_surrogate(error) from None
+
+    def reclaim(self) -> None:
+        """Give the space of rows that are gone back. The log does that for its events when they are purged."""
+        with self._using():
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def close(self) -> None:
         """Release the database. Repeated calls do nothing."""

@@ -21,7 +21,7 @@ from eventstore.schema import migrate
 from eventstore.session import Database, Session, Statement
 from projections import tables
 from projections.project import project, removal
-from projections.rows import Patch
+from projections.rows import BY_TABLE, Patch
 from projections.tables import Columns, Contents
 
 _EVENTS_AT_ONCE = 2_000
@@ -147,6 +147,10 @@ class InlineViews:
             tables.apply(session, chain.from_iterable(map(self._patches, batch)))
             if progress is not None:
                 progress(len(batch))
+
+    def reclaim(self) -> None:
+        """Give the space of events, blobs and rows that are gone back, as far as that goes."""
+        self._database.reclaim("workflow_events", "blobs", *BY_TABLE)
 
     def close(self) -> None:
         """Nothing: the database is the log's."""

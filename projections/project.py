@@ -243,7 +243,8 @@ def _task_patches(event: msgspec.Struct, recorded: RecordedEvent, happened: str)
             yield no_output(task_id)
         case TaskRunCompleted(task_id, number):
             yield task(task_id, status="completed", attempt=number, finished_at=happened, reason=None)
-            yield attempt(task_id, number, status="completed", finished_at=happened, usage=json_column(event.usage))
+            usage, digest = json_column(event.usage), event.output.digest
+            yield attempt(task_id, number, status="completed", finished_at=happened, usage=usage, digest=digest)
             yield Put(
                 Output.TABLE,
                 (run_id, task_id),

@@ -152,7 +152,7 @@ class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One try of a task run."""
+    """One try of a task run. `digest` is that of its output, which the event of its end holds, at this `version`."""
 
     TABLE: ClassVar[str] = "attempts"
     KEY: ClassVar[tuple[str, ...]] = ("run_id", "task_id", "attempt")
@@ -171,6 +171,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     usage: dict[str, float] | None = None
     version: int = 0
+    digest: str | None = None
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):

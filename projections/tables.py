@@ -9,6 +9,9 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files as package_files
 
+import msgspec
+
+from eventstore.errors import Unavailable
 from eventstore.session import Argument, Session, Statement
 from projections.rows import BY_TABLE, Key, Patch, Put, RowT, Scalar, parse
 
@@ -16,6 +19,13 @@ Columns = tuple[Scalar, ...]
 """A row as the database returns it."""
 Contents = dict[str, dict[Key, dict[str, Scalar]]]
 """Every table in the form of `Fold.tables`."""
+
+
+class DamagedViews(Unavailable):
+    """What is in the tables of the views is not what was written there."""
+
+    code = "views-damaged"
+    retriable = False
 
 
 def sqlite_schema() -> str:
@@ -36,25 +46,26 @@ def statements(patches: Iterable[Patch], *, inline: bool = False) -> list[Statem
     them yet. They are looked up there: a row's first key column names the stream of its events, and `version` is that
     of the event which the patch comes from.
     """
-    puts: dict[tuple[str, Key], dict[str, Scalar]] = {}
+    puts: dict[tuple[str, str | int], dict[Key, dict[str, Scalar]]] = {}  # by what the key begins with
     deletes: dict[tuple[str, Key], None] = {}
     for patch in patches:
-        place = (patch.table, patch.key)
+        group = puts.setdefault((patch.table, patch.key[0]), {})
         if isinstance(patch, Put):
-            puts.setdefault(place, {}).update(_unplaced(patch.values) if inline else patch.values)
+            group.setdefault(patch.key, {}).update(_unplaced(patch.values) if inline else patch.values)
             continue
-        deletes[place] = None
+        deletes[patch.table, patch.key] = None
         if len(patch.key) == len(BY_TABLE[patch.table].KEY):
-            puts.pop(place, None)
+            group.pop(patch.key, None)
         else:
-            for other in [other for other in puts if other[0] == patch.table and _begins(other[1], patch.key)]:
-                del puts[other]
+            for other in [other for other in group if _begins(other, patch.key)]:
+                del group[other]
     # What is put after a deletion is put into a row that is not there, so all deletions can be made before. Then no two
     # statements are for the same row, their order means nothing, and the same texts can stand together.
     removals = [Statement(_delete(table, len(key)), key) for table, key in deletes]
     upserts = [
         Statement(_upsert(table, tuple(values), inline), (*key, *values.values()))
-        for (table, key), values in puts.items()
+        for (table, _), group in puts.items()
+        for key, values in group.items()
     ]
     return sorted(removals, key=_text) + sorted(upserts, key=_text)
 
@@ -91,8 +102,12 @@ def query(kind: type[RowT], rest: str, arguments: Sequence[Argument] = ()) -> St
 
 
 def parsed(kind: type[RowT], rows: Iterable[Columns]) -> list[RowT]:
-    """The typed rows that these columns stand for."""
-    return [parse(kind, row) for row in rows]
+    """The typed rows that these columns stand for. Raises `DamagedViews`."""
+    try:
+        return [parse(kind, row) for row in rows]
+    except (msgspec.DecodeError, ValueError) as error:
+        hint = "The events are safe: run `eventstore rebuild`."
+        raise DamagedViews(f"a row of the table {kind.TABLE} is damaged: {error}", hint) from error
 
 
 def contents(session: Session, table: str) -> dict[Key, dict[str, Scalar]]:

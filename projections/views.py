@@ -40,5 +40,8 @@ class Views(Protocol):
         `progress` is told how many events were taken since it was last told.
         """
 
+    def reclaim(self) -> None:
+        """Give the space of what has been removed from the database of these tables back, as far as that goes."""
+
     def close(self) -> None:
         """Release what the log does not own. Repeated calls do nothing."""

@@ -108,6 +108,8 @@ def test_a_link_in_a_files_place_is_refused(disk: Disk, tmp_path: Path, use: Cal
         lambda disk: disk.exists("a/link/file"),
         lambda disk: disk.remove("a/link/file"),
         lambda disk: disk.rename("a/link/file", "a/stolen"),
+        lambda disk: disk.status("a/link/file"),
+        lambda disk: disk.set_time("a/link/file", 0),
         lambda disk: disk.make_directory("a/link/new"),
         lambda disk: disk.remove_directory("a/link/folder"),
         lambda disk: disk.sync_directory("a/link"),
@@ -119,6 +121,8 @@ def test_a_link_in_a_files_place_is_refused(disk: Disk, tmp_path: Path, use: Cal
         "exists",
         "remove",
         "rename",
+        "status",
+        "set_time",
         "make_directory",
         "remove_directory",
         "sync_directory",
@@ -141,6 +145,25 @@ def test_a_link_that_leads_nowhere_counts_as_there(disk: Disk) -> None:
     assert disk.exists("link")
     assert not disk.exists("nowhere")
     assert not disk.exists("nowhere/inside")
+
+
+def test_a_file_has_the_time_that_it_was_given(disk: Disk) -> None:
+    put(disk, "file", b"data")
+    disk.set_time("file", 1_000_000_000.25)
+    assert disk.status("file") == (4, 1_000_000_000.25)
+    with pytest.raises(FileNotFoundError):
+        disk.status("none")
+    with pytest.raises(FileNotFoundError):
+        disk.set_time("none", 0)
+
+
+def test_a_link_has_a_time_of_its_own(disk: Disk, tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"precious")
+    before = (tmp_path / "target").stat()
+    (disk.root / "link").symlink_to(tmp_path / "target")
+    disk.set_time("link", 0)
+    assert disk.status("link")[1] == 0
+    assert (tmp_path / "target").stat().st_mtime == before.st_mtime
 
 
 def test_a_link_is_removed_and_replaced_itself(disk: Disk, tmp_path: Path) -> None:

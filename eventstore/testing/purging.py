@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from eventstore.chain import GENESIS, event_hash
-from eventstore.errors import DuplicateEventId, WrongExpectedVersion
+from eventstore.errors import DuplicateEventId, InvalidInput, TooLarge, WrongExpectedVersion
 from eventstore.log import EXISTS, PURGES, Append, Checkpoint, Expect, Log, Purged
 from eventstore.purges import STREAM_PURGED, purge_of
 from eventstore.testing.opening import Opening, event, events, unchanged, write
@@ -59,6 +61,22 @@ class Purging(Opening):
         assert record.position == log.head() > before
         assert record.hash == event_hash(GENESIS, PURGES, 1, record)
         assert list(log.read_all(after=before)) == [record]
+
+    def test_the_record_says_who_purged_and_why(self, log: Log) -> None:
+        write(log, "gone")
+        meta = {"reason": "ü\n\u2028", "actor": "ada", "": ""}
+
+        log.purge("gone", meta=meta)
+
+        (record,) = log.read(PURGES)
+        assert list(record.meta.items()) == list(meta.items())
+        assert record.hash == event_hash(GENESIS, PURGES, 1, record)
+
+    @pytest.mark.parametrize("reason", ["\0", "\ud800", 1, "x" * 65_537], ids=ascii)
+    def test_a_purge_with_a_reason_that_no_log_can_keep_changes_nothing(self, log: Log, reason: Any) -> None:
+        write(log, "a")
+        with unchanged(log), pytest.raises((InvalidInput, TooLarge), match="meta"):
+            log.purge("a", meta={"reason": reason})
 
     def test_records_of_purges_are_a_stream_like_any_other(self, log: Log) -> None:
         for number in (1, 2, 3):
@@ -151,6 +169,24 @@ class Purging(Opening):
         head = log.head()
         assert head > appended.events[-1].position
         assert write(log, "a").events[0].position > head
+
+    def test_many_purges_together_remove_what_they_would_one_by_one(self, log: Log) -> None:
+        for _ in range(3):
+            log.append([Append(stream, events(2)) for stream in ("a", "kept", "b")])
+        kept = list(log.read("kept"))
+
+        with log.purging():
+            assert log.purge("a").events == 6
+            assert (log.version("a"), list(log.read("a"))) == (0, [])
+            assert log.purge("a") == Purged("a", 0)
+            again = write(log, "a").events
+            with log.purging(), pytest.raises(WrongExpectedVersion):
+                log.purge("b", expected=5)
+            assert log.purge("b").events == 6
+            assert [e for e in log.read_all() if e.stream != PURGES] == [*kept, *again]
+
+        assert [e for e in log.read_all() if e.stream != PURGES] == [*kept, *again]
+        assert log.purge("a").events == 1
 
     def test_purging_the_last_stream_moves_the_head_on_and_not_back(self, log: Log) -> None:
         write(log, "a")

@@ -99,6 +99,7 @@ def test_the_first_blob_is_synced_then_named_then_its_folder_synced(disk: Record
         ("write", draft),
         ("write", draft),
         ("sync", draft),
+        ("create", "_blobs/lock"),
         ("rename", f"{draft} {PATH}"),
         ("sync_directory", FOLDER),
     ]
@@ -220,8 +221,9 @@ def test_files_and_folders_are_private(disk: Disk, blobs: FileBlobs) -> None:
     finally:
         os.umask(before)
 
-    modes = {path: stat.S_IMODE((disk.root / path).stat().st_mode) for path in ("_blobs", FOLDER, PATH)}
-    assert modes == {"_blobs": 0o700, FOLDER: 0o700, PATH: 0o600}
+    paths = ("_blobs", "_blobs/lock", FOLDER, PATH)
+    modes = {path: stat.S_IMODE((disk.root / path).stat().st_mode) for path in paths}
+    assert modes == {"_blobs": 0o700, "_blobs/lock": 0o600, FOLDER: 0o700, PATH: 0o600}
 
 
 def test_what_is_not_a_blob_is_not_listed(disk: Disk, blobs: FileBlobs) -> None:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from eventstore.blobs import MemoryBlobs
-from eventstore.copying import COPY, copy_log
+from eventstore.copying import COPY, copy_blobs, copy_log
 from eventstore.errors import BlobCorrupt, BlobMissing, Conflict
 from eventstore.log import PURGES, Append, Checkpoint, Hook, NewEvent, RecordedEvent
 from eventstore.memory import MemoryLog
@@ -311,6 +311,14 @@ def test_a_damaged_blob_of_the_source_ends_the_copy_before_its_events(original: 
     with pytest.raises(BlobCorrupt):
         copy_log(original.log, damaged, target.log, target.values.blobs)
     assert target.log.head() == 0
+
+
+def test_a_blob_that_is_collected_while_it_is_copied_is_needed_no_more(original: Store, target: Store) -> None:
+    fill(original)
+    collected = Forgetful(BlobMissing)
+    collected.put(b"nothing refers to it")
+    assert copy_blobs(collected, target.values.blobs) == 0
+    assert list(target.values.blobs.digests()) == []
 
 
 def test_views_can_be_made_again_from_a_copy(original: Store, target: Store) -> None:

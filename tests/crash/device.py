@@ -26,6 +26,7 @@ class File:
         self.sizes: list[int] = []
         self.lost: set[int] = set()
         self.was_cut = False
+        self.time = 0.0
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         self.content[offset : offset + len(data)] = data

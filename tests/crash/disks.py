@@ -93,6 +93,10 @@ class FatalDisk(Disk):
         self._step()
         super().make_directory(path)
 
+    def set_time(self, path: str, time: float) -> None:
+        self._step()
+        super().set_time(path, time)
+
     def rename(self, old: str, new: str) -> None:
         self._step()
         super().rename(old, new)

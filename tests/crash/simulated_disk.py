@@ -161,6 +161,15 @@ class SimulatedDisk(Disk):
             return False
         return name in folder.entries
 
+    def status(self, path: str) -> tuple[int, float]:
+        self._begin("status")
+        file = self._file(path)
+        return len(file.content), file.time
+
+    def set_time(self, path: str, time: float) -> None:
+        self._begin("set_time")
+        self._file(path).time = time
+
     def rename(self, old: str, new: str) -> None:
         self._begin("rename")
         (source, old_name), (target, new_name) = self._parent_of(old), self._parent_of(new)
@@ -278,6 +287,13 @@ class SimulatedDisk(Disk):
     def _parent_of(self, path: str) -> tuple[Folder, str]:
         folder, _, name = path.rpartition("/")
         return self._folder(folder), name
+
+    def _file(self, path: str) -> File:
+        folder, name = self._parent_of(path)
+        file = folder.entries.get(name)
+        if not isinstance(file, File):
+            raise FileNotFoundError(path)
+        return file
 
     def _folder(self, path: str) -> Folder:
         folder: Node | None = self.top

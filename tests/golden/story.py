@@ -88,7 +88,7 @@ def write_store(root: Path) -> None:
     disk = Disk(root)
     values = Values(FileBlobs(disk), threshold=THRESHOLD)
     log = JsonlLog(root, clock=clock, disk=disk)
-    with mock.patch("eventstore.jsonl.purge_event", lambda purged: fixed(purge_event(purged))):
+    with mock.patch("eventstore.jsonl.purge_event", lambda *purged: fixed(purge_event(*purged))):
         for streams, checkpoint in _before_the_purge(values):
             appends = [
                 Append(stream, [fixed(known.encode(event, meta=_meta(stream))) for event in events])

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from eventstore.errors import Unavailable
-from eventstore.log import Append, Checkpoint, NewEvent
+from eventstore.log import Append, Checkpoint, NewEvent, now
 from eventstore.postgres import PostgresLog
 from eventstore.sql_blobs import SqlBlobs
 from projections import Store, open_store
@@ -25,6 +25,7 @@ TO_APPEND = (
 )
 FOR_CHECKPOINTS = ("GRANT INSERT, UPDATE ON {schema}.checkpoints TO {role}",)
 FOR_BLOBS = ("GRANT SELECT, INSERT, UPDATE ON {schema}.blobs TO {role}",)
+TO_REMOVE_BLOBS = ("GRANT SELECT, DELETE ON {schema}.blobs TO {role}",)
 TO_PURGE = (
     "GRANT DELETE ON {schema}.workflow_events TO {role}",
     "GRANT SELECT, INSERT, DELETE ON {schema}.purging TO {role}",
@@ -32,6 +33,9 @@ TO_PURGE = (
 FOR_VIEWS = (
     "GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.workflows, {schema}.workflow_runs TO {role}",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.task_runs, {schema}.attempts, {schema}.node_outputs TO {role}",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.run_metadata, {schema}.workflow_versions TO {role}",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.blob_references TO {role}",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.board_tasks, {schema}.board_dependencies TO {role}",
     "GRANT SELECT, INSERT, UPDATE ON {schema}.caught_up TO {role}",
 )
 
@@ -79,6 +83,7 @@ def test_to_select_and_insert_is_enough_to_open_and_append(server: Server, schem
 USES: dict[str, tuple[tuple[str, ...], Callable[[PostgresLog], object]]] = {
     "checkpoints": (FOR_CHECKPOINTS, lambda log: log.append(commit(), checkpoint=Checkpoint("reader", 1))),
     "blobs": (FOR_BLOBS, lambda log: SqlBlobs(log.database).put(b"large")),
+    "removals of blobs": (TO_REMOVE_BLOBS, lambda log: SqlBlobs(log.database).remove("", kept_before=now())),
     "purges": (TO_PURGE, lambda log: log.purge("run")),
 }
 
@@ -108,6 +113,12 @@ def test_a_store_with_views_needs_the_rights_on_their_tables(server: Server, sch
         pytest.raises(Unavailable, match="permission denied"),
     ):
         store.create_run("flow")
+
+
+@pytest.mark.usefixtures("store")
+def test_what_a_role_may_not_vacuum_is_left_to_the_server(server: Server, schema: str) -> None:
+    with role(server, schema, *TO_APPEND) as dsn, closing(PostgresLog(dsn, schema=schema)) as log:
+        log.database.reclaim("workflow_events", "blobs")
 
 
 def test_a_role_that_may_not_make_the_store_is_told(server: Server, schema: str) -> None:

@@ -98,7 +98,10 @@ DAMAGE: dict[str, tuple[Damage, set[str]]] = {
     ),
     "a missing blob": (row("DELETE FROM blobs WHERE digest = ?", BLOB), {"error blob-missing"}),
     "a corrupt blob": (row("UPDATE blobs SET data = ? WHERE digest = ?", b"Dear nobody", BLOB), {"error blob-corrupt"}),
-    "an unreferenced blob": (row("INSERT INTO blobs VALUES (?, ?)", "0" * 64, b"x"), {"info blob-unreferenced"}),
+    "an unreferenced blob": (
+        row("INSERT INTO blobs (digest, data) VALUES (?, ?)", "0" * 64, b"x"),
+        {"info blob-unreferenced"},
+    ),
     "a changed row": (row("UPDATE workflow_runs SET status = 'failed' WHERE id = 'done'"), {"warning view-drift"}),
     "a missing row": (row("DELETE FROM attempts WHERE task_id = 'post'"), {"warning view-drift"}),
     "an extra row": (row("INSERT INTO task_runs (run_id, task_id) VALUES ('done', 'y')"), {"warning view-drift"}),

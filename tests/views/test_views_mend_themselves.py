@@ -13,7 +13,7 @@ import pytest
 from eventstore.errors import InvalidValue, NotFound, Unavailable
 from eventstore.log import Append, NewEvent
 from projections import Store
-from projections.following_views import DamagedViews
+from projections.tables import DamagedViews
 from tests.stores import completed, files_due, files_in, folded, following, open_again, run_of, tables_of
 
 VIEWS = "_views.db"

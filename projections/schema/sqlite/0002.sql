@@ -4,6 +4,8 @@ ALTER TABLE workflow_runs ADD COLUMN write_once TEXT;
 
 ALTER TABLE workflow_runs ADD COLUMN claimed_version INTEGER NOT NULL DEFAULT 0;
 
+ALTER TABLE attempts ADD COLUMN digest TEXT;
+
 CREATE INDEX workflow_runs_by_creation ON workflow_runs (created_at);
 
 CREATE INDEX workflow_runs_by_end ON workflow_runs (finished_at);
