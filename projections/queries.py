@@ -1,4 +1,4 @@
-"""Questions about runs, task runs, attempts and outputs. Missing things are None or empty, never an error.
+"""Questions about workflows, runs, task runs, attempts and outputs. What is missing is None or empty, never an error.
 
 Every query shows all that was appended before it was asked, by any process.
 """
@@ -7,28 +7,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 import msgspec
 
-from eventstore.errors import InvalidInput, NotFound
+from eventstore.errors import NotFound
 from eventstore.failure import Failure
 from eventstore.payload import Values
 from eventstore.session import Argument
-from eventstore.values import encode_value
+from eventstore.validate import MAX_NUMBER
 from projections import tables
 from projections.decide import TaskState
 from projections.resume import Plan, plan, stale_outputs
-from projections.rows import Attempt, Output, RowT, Run, TaskRun
+from projections.rows import Attempt, Output, RowT, Run, TaskRun, Workflow, WorkflowVersion
+from projections.run_filter import ChosenRuns, RunFilter, Status, chosen_statuses, json_texts
 from projections.tables import Columns
-from projections.transitions import RUN_STEPS, TASK_STEPS, Steps
+from projections.transitions import RUN_STEPS, TASK_STEPS
 from projections.views import Views
 
 RUN = "WHERE id = $1"
-LIVE_RUNS = """WHERE position > $1 AND (CAST($2 AS INTEGER) = 1 OR deleted_at IS NULL)
-    AND (CAST($3 AS TEXT) IS NULL OR workflow_name = $3)
-    AND (CAST($4 AS TEXT) IS NULL OR status IN (SELECT value FROM main.json_each($4)))
-    ORDER BY position LIMIT $5"""
+RUNS_AMONG = "WHERE id IN (SELECT value FROM main.json_each($1))"
+CHILDREN_AMONG = "WHERE parent_run_id IN (SELECT value FROM main.json_each($1)) ORDER BY position"
+UNFINISHED_AMONG = """WHERE run_id IN (SELECT value FROM main.json_each($1))
+    AND status IN ('pending', 'running', 'waiting') ORDER BY position, task_id"""
+ANCESTORS = """WHERE id IN (
+    WITH RECURSIVE line (id) AS (
+        SELECT id FROM main.workflow_runs WHERE id = $1
+        UNION
+        SELECT run.parent_run_id FROM line JOIN main.workflow_runs AS run ON run.id = line.id
+    )
+    SELECT id FROM line)"""
+WORKFLOW = "WHERE id = $1"
+WORKFLOWS = "WHERE CAST($1 AS INTEGER) = 1 OR deleted_at IS NULL ORDER BY id"
+WORKFLOW_VERSION = """WHERE workflow_id = $1 AND (CAST($2 AS BIGINT) IS NULL OR version = $2)
+    AND (CAST($3 AS TEXT) IS NULL OR hash = $3)
+    ORDER BY version DESC LIMIT 1"""
+WORKFLOW_VERSIONS = "WHERE workflow_id = $1 ORDER BY version"
 _OF_LIVE_RUN = "run_id = $1 AND EXISTS (SELECT 1 FROM main.workflow_runs WHERE id = $1 AND deleted_at IS NULL)"
 TASK_RUN = f"WHERE {_OF_LIVE_RUN} AND task_id = $2"
 TASK_RUNS = f"""WHERE {_OF_LIVE_RUN}
@@ -45,7 +59,17 @@ OUTPUTS = f"WHERE {_OF_LIVE_RUN} ORDER BY version"
 OUTPUTS_AMONG = f"""WHERE {_OF_LIVE_RUN} AND task_id IN (SELECT value FROM main.json_each($2))
     ORDER BY version"""
 
-_ALL = 2**63 - 1
+
+class Page(msgspec.Struct, frozen=True):
+    """Some of the runs that a filter chooses, and how many it chooses in all, at the same moment. `next_after` is the
+    cursor to go on with; None if these were the last.
+    """
+
+    items: tuple[Run, ...]
+    total: int
+    offset: int
+    limit: int
+    next_after: int | None
 
 
 class Queries:
@@ -62,30 +86,112 @@ class Queries:
     def list_runs(
         self,
         *,
-        status: str | Collection[str] | None = None,
-        workflow: str | None = None,
-        include_deleted: bool = False,
+        status: Status = None,
         after: int = 0,
         limit: int | None = None,
+        newest_first: bool = False,
+        **wanted: Unpack[RunFilter],
     ) -> list[Run]:
-        """Runs in the order they were created, all of them unless there is a limit.
+        """Runs in the order they were created, or the other way round; all of them unless there is a limit.
 
         `status` is one or several, none of which may be unknown (`InvalidInput`, a ValueError); an empty collection
-        gives an empty list. `after` is the position of the last run of the page before.
+        gives an empty list. What else they are chosen by: see `RunFilter`. `after` is the position of the last run of
+        the page before, so that walking on misses and repeats nothing while runs are created.
         """
-        if limit is not None and limit < 0:
-            raise InvalidInput(f"a limit of {limit}", "Give a number from 0, or None for all.")
-        chosen = _statuses(status, RUN_STEPS)
-        arguments = (after, int(include_deleted), workflow, chosen, _ALL if limit is None else min(limit, _ALL))
-        return self._rows(Run, LIVE_RUNS, arguments)
+        chosen = ChosenRuns(status, **wanted)
+        (rows,) = self._views.ask(chosen.rows(after=after, offset=0, limit=limit, newest_first=newest_first))
+        return tables.parsed(Run, rows)
+
+    def page_runs(
+        self,
+        *,
+        status: Status = None,
+        after: int = 0,
+        offset: int = 0,
+        limit: int = 50,
+        newest_first: bool = False,
+        **wanted: Unpack[RunFilter],
+    ) -> Page:
+        """A page of the runs that `list_runs` would give, and how many these are in all, of one and the same moment.
+
+        An offset past the end gives no runs and the right total, and so does a limit of 0. To walk on while runs are
+        created, give `next_after` of the page before as `after`, from which `offset` counts.
+        """
+        chosen = ChosenRuns(status, **wanted)
+        more = limit + 1 if limit > 0 else limit  # to see whether these are the last
+        rows, ((total,),) = self._views.ask(
+            chosen.rows(after=after, offset=offset, limit=more, newest_first=newest_first), chosen.total()
+        )
+        items = tables.parsed(Run, rows[:limit])
+        return Page(tuple(items), int(total or 0), offset, limit, items[-1].position if len(rows) > limit else None)
+
+    def count_runs(self, **wanted: Unpack[RunFilter]) -> dict[str, int]:
+        """How many runs are in each status, of those that are chosen; 0 where there are none."""
+        (rows,) = self._views.ask(ChosenRuns(**wanted).counts())
+        return dict.fromkeys(RUN_STEPS, 0) | {str(status): int(count or 0) for status, count in rows}
+
+    def list_children(self, run_id: str, *, include_deleted: bool = False) -> list[Run]:
+        """The runs that name this one as their parent, in the order they were created."""
+        return self.list_runs(parent=run_id, include_deleted=include_deleted)
+
+    def list_ancestors(self, run_id: str, *, include_deleted: bool = False) -> list[Run]:
+        """The run's parent, that one's parent, and so on, as far as there are any. A deleted one is left out unless
+        asked for, but not those beyond it.
+        """
+        known = {run.id: run for run in self._rows(Run, ANCESTORS, (run_id,))}
+        line: list[Run] = []
+        run = known.pop(run_id, None)
+        while run is not None and (run := known.pop(run.parent_run_id or "", None)) is not None:
+            line.append(run)
+        return [run for run in line if include_deleted or run.deleted_at is None]
+
+    def families(self, run_ids: Collection[str]) -> tuple[list[Run], list[TaskRun], list[Run]]:
+        """Those of these runs that there are, their task runs that have not ended, and their children, all from one
+        state; deleted ones, too.
+        """
+        ids = (json_texts(run_ids),)
+        runs, unfinished, children = self._views.ask(
+            tables.query(Run, RUNS_AMONG, ids),
+            tables.query(TaskRun, UNFINISHED_AMONG, ids),
+            tables.query(Run, CHILDREN_AMONG, ids),
+        )
+        return tables.parsed(Run, runs), tables.parsed(TaskRun, unfinished), tables.parsed(Run, children)
+
+    def get_workflow(self, workflow_id: str, *, include_deleted: bool = False) -> Workflow | None:
+        """The newest version of a workflow definition, or None; a deleted one only if asked for.
+
+        `load` the definition: each call makes a new object, and changing that changes nothing here.
+        """
+        workflow = next(iter(self._rows(Workflow, WORKFLOW, (workflow_id,))), None)
+        return workflow if workflow is None or workflow.deleted_at is None or include_deleted else None
+
+    def get_workflow_version(
+        self, workflow_id: str, *, version: int | None = None, hash: str | None = None
+    ) -> WorkflowVersion | None:
+        """A version of a workflow definition, by number, by hash or by both; None if there is none.
+
+        Of several with one hash, or if nothing is said, it is the newest. Versions of a deleted definition can still
+        be read: runs refer to them.
+        """
+        number = None if version is None else min(version, MAX_NUMBER)
+        return next(iter(self._rows(WorkflowVersion, WORKFLOW_VERSION, (workflow_id, number, hash))), None)
+
+    def list_workflows(self, *, include_deleted: bool = False) -> list[Workflow]:
+        """All workflow definitions at their newest versions, by id."""
+        return self._rows(Workflow, WORKFLOWS, (int(include_deleted),))
+
+    def list_workflow_versions(self, workflow_id: str) -> list[WorkflowVersion]:
+        """All versions of a workflow definition, oldest first, even if it was deleted."""
+        return self._rows(WorkflowVersion, WORKFLOW_VERSIONS, (workflow_id,))
 
     def get_task_run(self, run_id: str, task_id: str) -> TaskRun | None:
         """The task run, or None."""
         return next(iter(self._rows(TaskRun, TASK_RUN, (run_id, task_id))), None)
 
-    def list_task_runs(self, run_id: str, *, status: str | Collection[str] | None = None) -> list[TaskRun]:
+    def list_task_runs(self, run_id: str, *, status: Status = None) -> list[TaskRun]:
         """All task runs of a run, in the order they were scheduled; none for an unknown run. No hidden limit."""
-        return self._rows(TaskRun, TASK_RUNS, (run_id, _statuses(status, TASK_STEPS)))
+        chosen = chosen_statuses(status, TASK_STEPS)
+        return self._rows(TaskRun, TASK_RUNS, (run_id, None if chosen is None else json_texts(chosen)))
 
     def list_attempts(self, run_id: str, task_id: str | None = None) -> list[Attempt]:
         """All attempts of a task run, by number; or of a whole run, by task and number."""
@@ -93,7 +199,7 @@ class Queries:
 
     def get_attempt(self, run_id: str, task_id: str, attempt: int) -> Attempt | None:
         """One try of a task run, or None."""
-        return next(iter(self._rows(Attempt, ATTEMPT, (run_id, task_id, attempt))), None)
+        return next(iter(self._rows(Attempt, ATTEMPT, (run_id, task_id, min(attempt, MAX_NUMBER)))), None)
 
     def get_output(self, run_id: str, task_id: str) -> Output | None:
         """The effective output of a task with where it came from, or None; the value is `load`ed separately."""
@@ -105,11 +211,11 @@ class Queries:
 
     def task_runs_among(self, run_id: str, task_ids: Collection[str]) -> list[TaskRun]:
         """Those of these task runs that there are."""
-        return self._rows(TaskRun, TASKS_AMONG, (run_id, _json(task_ids)))
+        return self._rows(TaskRun, TASKS_AMONG, (run_id, json_texts(task_ids)))
 
     def outputs_among(self, run_id: str, task_ids: Collection[str]) -> list[Output]:
         """The effective outputs of those of these tasks that have one."""
-        return self._rows(Output, OUTPUTS_AMONG, (run_id, _json(task_ids)))
+        return self._rows(Output, OUTPUTS_AMONG, (run_id, json_texts(task_ids)))
 
     def task_state(self, run_id: str, task_id: str) -> TaskState | None:
         """What a decision about a task looks at; None if there is no such run. A deleted one has no tasks."""
@@ -188,17 +294,3 @@ def _live(runs: Sequence[Columns], run_id: str) -> Run:
     if run is None or run.deleted_at is not None:
         raise NotFound("run", run_id, "" if run is None else "It was deleted.")
     return run
-
-
-def _statuses(status: str | Collection[str] | None, known: Steps) -> str | None:
-    if status is None:
-        return None
-    chosen = [status] if isinstance(status, str) else list(status)
-    for each in chosen:
-        if each not in known:
-            raise InvalidInput(f"unknown status {each!r}", f"Use one of: {', '.join(known)}.")
-    return _json(chosen)
-
-
-def _json(texts: Collection[str]) -> str:
-    return encode_value(list(texts)).decode()

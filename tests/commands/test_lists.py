@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from datetime import timedelta
 
 import pytest
 
 from eventstore.errors import InvalidInput
+from eventstore.events import RunCreated, RunDeleted
+from eventstore.log import Append
 from projections import Store, Task
 from projections.transitions import RUN_STEPS, TASK_STEPS, Steps
-from tests.stores import completed, run_of
+from tests.stores import Clock, completed, run_of
 
 Status = str | Collection[str] | None
 
@@ -113,6 +116,43 @@ def test_pages_of_runs_follow_on_without_gap_or_repetition(store: Store) -> None
         store.list_runs(limit=-1)
 
 
+def test_the_newest_runs_come_first_if_asked_for(store: Store, clock: Clock) -> None:
+    for run_id in ("a", "b", "c", "d"):
+        clock.time -= timedelta(hours=1)
+        store.create_run("flow", run_id=run_id)
+    newest = store.list_runs(newest_first=True, limit=2)
+    assert [run.id for run in newest] == ["d", "c"]
+    assert [run.id for run in store.list_runs(newest_first=True, after=newest[-1].position)] == ["b", "a"]
+    assert [run.id for run in store.list_runs()] == ["a", "b", "c", "d"]
+
+
+def test_children_are_listed_in_the_order_they_were_created_and_ancestors_nearest_first(store: Store) -> None:
+    for run_id, parent in {"top": None, "z": "top", "a": "top", "grandchild": "a", "other": None}.items():
+        store.create_run("flow", run_id=run_id, parent_run_id=parent)
+    assert [run.id for run in store.list_children("top")] == ["z", "a"]
+    assert [run.id for run in store.list_ancestors("grandchild")] == ["a", "top"]
+    assert store.list_ancestors("a") == [store.get_run("top")]
+    assert not any((store.list_ancestors("top"), store.list_children("z"), store.list_children("nobody")))
+    assert store.list_ancestors("nobody") == []
+
+
+def test_deleted_relatives_are_left_out_but_not_those_beyond_them(store: Store) -> None:
+    for run_id, parent in {"top": None, "middle": "top", "bottom": "middle"}.items():
+        store.log.append([Append(run_id, [store.codec.encode(RunCreated("flow", parent_run_id=parent))])])
+    store.log.append([Append("middle", [store.codec.encode(RunDeleted())])])
+    assert store.list_children("top") == []
+    assert [run.id for run in store.list_children("top", include_deleted=True)] == ["middle"]
+    assert [run.id for run in store.list_ancestors("bottom")] == ["top"]
+    assert [run.id for run in store.list_ancestors("bottom", include_deleted=True)] == ["middle", "top"]
+
+
+def test_runs_of_another_system_may_be_their_own_ancestors(store: Store) -> None:
+    for run_id, parent in {"a": "b", "b": "c", "c": "a", "own": "own", "lost": "nobody"}.items():
+        store.log.append([Append(run_id, [store.codec.encode(RunCreated("flow", parent_run_id=parent))])])
+    assert [run.id for run in store.list_ancestors("a")] == ["b", "c"]
+    assert store.list_ancestors("own") == store.list_ancestors("lost") == []
+
+
 def test_tasks_are_listed_in_the_order_they_were_scheduled(store: Store) -> None:
     run_of(store, "z")
     store.schedule_tasks("run", [Task("m"), Task("a"), Task("k")])
@@ -171,3 +211,11 @@ def test_tasks_of_other_runs_are_not_mixed_in(store: Store) -> None:
         completed(store, run_id, "a", run_id)
     assert [task.run_id for task in store.list_task_runs("one")] == ["one"]
     assert store.get_completed_node_outputs("two") == {"a": "two"}
+
+
+def test_a_number_that_nothing_can_have_finds_nothing(store: Store) -> None:
+    run_of(store, "a")
+    completed(store, "run", "a")
+    store.save_workflow("etl", {})
+    assert store.get_attempt("run", "a", 10**30) is None
+    assert store.get_workflow_version("etl", version=10**30) is None
