@@ -18,10 +18,10 @@ import msgspec
 from eventstore.codec import Codec
 from eventstore.errors import InvalidInput, NotFound, TooLarge, WrongExpectedVersion
 from eventstore.failure import Failure, failure_from
-from eventstore.log import ANY, Append, Expect, Log
+from eventstore.log import ANY, Append, Expect, Log, NewEvent, RecordedEvent
 from eventstore.payload import Values
 from eventstore.values import encode_value
-from projections.decide import Events, check_epoch
+from projections.decide import Events, check_may_change
 from projections.queries import Queries
 from projections.resume import Plan
 from projections.rows import Run
@@ -58,14 +58,14 @@ class Actor:
 
     def _change(
         self, run_id: str, decide: Callable[[Run], Events], epoch: int | None = None, *, even_deleted: bool = False
-    ) -> None:
-        """Append what the decision on the run comes to."""
+    ) -> tuple[RecordedEvent, ...]:
+        """Append what the decision on the run comes to, and return it as it was recorded."""
 
         def look() -> tuple[Run | None, Run | None]:
             run = self._queries.get_run(run_id, include_deleted=True)
             return run, run
 
-        self._change_what_is_seen(run_id, look, decide, epoch, even_deleted=even_deleted)
+        return self._change_what_is_seen(run_id, look, decide, epoch, even_deleted=even_deleted)
 
     def _change_what_is_seen(
         self,
@@ -75,27 +75,30 @@ class Actor:
         epoch: int | None,
         *,
         even_deleted: bool = False,
-    ) -> None:
+    ) -> tuple[RecordedEvent, ...]:
         """Look at the run and what else the decision needs, and append what it comes to; again whenever the run has
         changed meanwhile.
-
-        The threads of one process take turns at a run, or most would decide in vain: of those that decide at the same
-        version, one can append.
         """
-        with self._turns[hash(run_id) % len(self._turns)]:
+        with self._turn(run_id):
             while True:
                 version = self._log.version(run_id)
                 run, seen = look()
-                if run is None or seen is None:
+                check_may_change(run, run_id, epoch, even_deleted=even_deleted)
+                if seen is None:
                     raise NotFound("run", run_id)
-                if run.deleted_at is not None and not even_deleted:
-                    raise NotFound("run", run_id, "It was deleted.")
-                check_epoch(run, epoch)
                 try:
-                    self._append(run_id, decide(seen), version)
+                    return self._commit([self._part(run_id, decide(seen), version)])
                 except WrongExpectedVersion:
                     continue
-                return
+
+    def _turn(self, run_id: str) -> threading.Lock:
+        """What to hold while working on a run. The threads of one process take turns at it, or most would decide in
+        vain: of those that decide at the same version, one can append.
+        """
+        return self._turns[self._place(run_id)]
+
+    def _place(self, run_id: str) -> int:
+        return hash(run_id) % len(self._turns)
 
     def _existing(self, run_id: str) -> Run:
         """The run, even if it was deleted. Raises `NotFound`."""
@@ -104,10 +107,20 @@ class Actor:
             raise NotFound("run", run_id)
         return run
 
+    def _part(self, stream: str, events: Sequence[msgspec.Struct], expected: int | Expect) -> Append:
+        """One stream's part of a commit. An event that is ready to be appended stays as it is."""
+        new = [event if isinstance(event, NewEvent) else self._new(event) for event in events]
+        return Append(stream, new, expected)
+
+    def _new(self, event: msgspec.Struct) -> NewEvent:
+        return self._codec.encode(event, time=self._now(), meta=self._meta)
+
     def _append(self, stream: str, events: Sequence[msgspec.Struct], expected: int | Expect = ANY) -> None:
-        if events:
-            new = [self._codec.encode(event, time=self._now(), meta=self._meta) for event in events]
-            self._log.append([Append(stream, new, expected)])
+        self._commit([self._part(stream, events, expected)])
+
+    def _commit(self, parts: Sequence[Append]) -> tuple[RecordedEvent, ...]:
+        """Append a commit, unless nothing has come of its decisions."""
+        return self._log.append(parts).events if any(part.events for part in parts) else ()
 
     def _from_now(self, seconds: float, what: str) -> datetime:
         if not 0 < seconds <= _LONGEST:

@@ -11,6 +11,7 @@ from datetime import datetime
 
 import msgspec
 
+from eventstore.chain import timestamp
 from eventstore.errors import Conflict, Fenced, InvalidTransition, NotFound
 from eventstore.events import (
     TaskRunCancelled,
@@ -55,6 +56,14 @@ def check_epoch(run: Run, epoch: int | None) -> None:
         raise Fenced(run.id, epoch, run.epoch)
 
 
+def check_may_change(run: Run | None, run_id: str, epoch: int | None, *, even_deleted: bool = False) -> Run:
+    """The run, if there is one and this worker may change it. Raises `NotFound` or `Fenced`."""
+    if run is None or (run.deleted_at is not None and not even_deleted):
+        raise NotFound("run", run_id, "" if run is None else "It was deleted.")
+    check_epoch(run, epoch)
+    return run
+
+
 def check_unfinished(run: Run) -> None:
     """Raise `InvalidTransition` if nothing may change in the run any more, or not before it is resumed."""
     if run.status in TERMINAL:
@@ -77,8 +86,17 @@ def schedule(run: Run, known: Mapping[str, TaskRun], tasks: list[TaskRunSchedule
     return list(new.values())
 
 
-def start(state: TaskState, worker: str, attempt: int | None, consumes: Mapping[str, str], epoch: int | None) -> Events:
-    """Begin an attempt. The same attempt by the same worker again is no event.
+def start(
+    state: TaskState,
+    worker: str,
+    attempt: int | None,
+    consumes: Mapping[str, str],
+    epoch: int | None,
+    *,
+    now: datetime | None,
+) -> Events:
+    """Begin an attempt. The same attempt by the same worker again is no event. Refused before a retry is due, unless
+    that does not matter any more: now is None.
 
     A completed task may be started again only if an output it was made from is not the one it would be given now.
     """
@@ -91,6 +109,9 @@ def start(state: TaskState, worker: str, attempt: int | None, consumes: Mapping[
     stale = state.output is not None and (state.output.consumed or {}) != dict(consumes)
     if not (task.status == "completed" and stale):
         check_task(task, "running")
+    if now is not None and task.status == "waiting" and task.due is not None and task.due > now:
+        hint = "Wait until then, or retry it once more with another delay."
+        raise Conflict(f"task {task.task_id!r} is not to start before {timestamp(task.due)}", hint)
     number = task.attempt + 1
     if attempt is not None and attempt != number:
         raise Conflict(f"attempt {attempt} of task {task.task_id!r} cannot start: the next one is {number}")
@@ -109,6 +130,22 @@ def complete(state: TaskState, output: Value, attempt: int | None, usage: Mappin
         )
     consumed = (state.attempt.consumes if state.attempt else None) or {}
     return [TaskRunCompleted(task.task_id, _ending(state, attempt, "completed"), output, consumed, dict(usage))]
+
+
+def complete_unstarted(
+    state: TaskState,
+    output: Value,
+    attempt: int | None,
+    usage: Mapping[str, float],
+    consumes: Mapping[str, str],
+    epoch: int | None,
+) -> Events:
+    """Begin the next attempt and end it with an output. A task that is not waiting to be started is completed."""
+    if state.known.status not in ("pending", "waiting"):
+        return complete(state, output, attempt, usage)
+    number = state.known.attempt + 1
+    completed = TaskRunCompleted(state.task_id, number, output, dict(consumes), dict(usage))
+    return [*start(state, "", attempt, consumes, epoch, now=None), completed]
 
 
 def fail(state: TaskState, failure: Failure, attempt: int | None, usage: Mapping[str, float]) -> Events:
@@ -134,8 +171,21 @@ def _ending(state: TaskState, attempt: int | None, wanted: str) -> int:
     return task.attempt
 
 
+def is_late(refusal: Conflict, state: TaskState | None, attempt: int | None) -> bool:
+    """Whether the end of an attempt was refused because the attempt was not its worker's any more.
+
+    Not so if the task was never started, or if the completed attempt's own output is contradicted.
+    """
+    if isinstance(refusal, Fenced):
+        return True
+    task = None if state is None else state.task
+    if task is None or not task.attempt:
+        return False
+    return isinstance(refusal, InvalidTransition) or task.status != "completed" or attempt not in (None, task.attempt)
+
+
 def retry(state: TaskState, reason: str, due: datetime | None) -> Events:
-    """Let a failed task be started again. Again, without a delay: no event."""
+    """Let a failed task be started again; again, at another time. Again, without a delay: no event."""
     task = state.known
     check_unfinished(state.run)
     if task.status == "waiting" and (task.reason, task.due, due) == (reason or "retry", None, None):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from eventstore.chain import timestamp
-from eventstore.errors import ClaimHeld, Conflict, InvalidTransition
+from eventstore.errors import ClaimHeld, Conflict, InvalidTransition, NotFound
 from eventstore.events import (
+    ChildRunCreated,
     RunCancelled,
     RunCompleted,
     RunCreated,
@@ -24,28 +26,57 @@ from eventstore.events import (
 from eventstore.failure import Failure
 from eventstore.payload import Value
 from projections.decide import Events
-from projections.rows import Run, TaskRun
+from projections.rows import Run, TaskRun, Workflow, WorkflowVersion
 from projections.transitions import RESUMABLE, RUN_STEPS, TERMINAL, check_run, steps_from
 
 
-def create(known: Run | None, run_id: str, wanted: RunCreated) -> Events:
-    """Create a run. The same again is no event; the same id with other content is a `Conflict`."""
-    if known is None:
-        return [wanted]
+def check_same(known: Run, created: RunCreated | None, wanted: RunCreated) -> None:
+    """Raise `Conflict` unless the run that is there was created as it is wanted. A version or hash of the workflow that
+    is not given is not compared: it may have been pinned then.
+    """
     if known.deleted_at is not None:
-        raise Conflict(f"run {run_id!r} was deleted", "Use another id, or purge the run first.")
-    metadata = None if isinstance(wanted.metadata, msgspec.UnsetType) else msgspec.json.decode(wanted.metadata)
+        raise Conflict(f"run {known.id!r} was deleted", "Use another id, or purge the run first.")
     same = (
-        known.workflow_name == wanted.workflow_name
-        and known.user_message == wanted.user_message
-        and (known.input and known.input.digest) == (wanted.input and wanted.input.digest)
-        and (known.metadata or None) == (metadata or None)
-        and (known.workflow_id, known.workflow_version, known.workflow_hash, known.parent_run_id)
-        == (wanted.workflow_id, wanted.workflow_version, wanted.workflow_hash, wanted.parent_run_id)
+        created is not None
+        and (created.workflow_name, created.user_message) == (wanted.workflow_name, wanted.user_message)
+        and (created.input and created.input.digest) == (wanted.input and wanted.input.digest)
+        and _metadata(created) == _metadata(wanted)
+        and (created.workflow_id, created.parent_run_id) == (wanted.workflow_id, wanted.parent_run_id)
+        and wanted.workflow_version in (None, created.workflow_version)
+        and wanted.workflow_hash in (None, created.workflow_hash)
     )
     if not same:
-        raise Conflict(f"run {run_id!r} exists already, with other content", "Use another id.")
-    return []
+        raise Conflict(f"run {known.id!r} exists already, with other content", "Use another id.")
+
+
+def pin(
+    wanted: RunCreated, workflow: Workflow | None, version: WorkflowVersion | None, *, required: bool
+) -> RunCreated:
+    """The run, with the version and hash of the stored definition that it is of; as it is if there is none, or if it
+    was deleted, unless one is required.
+
+    `version` is the one that was asked for, or the newest. Raises `NotFound` if there is none such, `Conflict` if its
+    hash is not the one that was asked for.
+    """
+    if workflow is None or workflow.deleted_at is not None:
+        if required:
+            hint = "Save it first." if workflow is None else "It was deleted. Save it again first."
+            raise NotFound("workflow", wanted.workflow_id or "", hint)
+        return wanted
+    if version is None:
+        asked = wanted.workflow_hash if wanted.workflow_version is None else str(wanted.workflow_version)
+        raise NotFound(f"version of workflow {workflow.id!r}", asked or "", f"Its newest one is {workflow.version}.")
+    if wanted.workflow_hash not in (None, version.hash):
+        reason = f"version {version.version} of workflow {workflow.id!r} does not have the hash that was asked for"
+        raise Conflict(reason, "Give one of the two, or both as they were saved.")
+    return msgspec.structs.replace(wanted, workflow_version=version.version, workflow_hash=version.hash)
+
+
+def adopt(parent: Run, run_id: str) -> Events:
+    """Note with a run that another one is created as its child. Refused once it is cancelled."""
+    if parent.status == "cancelled":
+        raise Conflict(f"run {parent.id!r} was cancelled, and gets no more children", "Create the run on its own.")
+    return [ChildRunCreated(run_id)]
 
 
 def start(run: Run, worker: str, lease_until: datetime | None) -> Events:
@@ -82,10 +113,14 @@ def resume(
         raise InvalidTransition(f"run {run.id!r}", run.status, "resumed", steps_from(RUN_STEPS, run.status))
     held = run.status not in TERMINAL and run.lease_until is not None and run.lease_until > now
     if (held and not force) or run.epoch != first_seen_epoch:
-        until = timestamp(run.lease_until) if run.lease_until else "it is done"
-        raise ClaimHeld(run.id, run.worker or "", until)
+        raise held_by(run)
     events: Events = [RunResumed(worker, run.epoch + 1, lease_until)]
     return events + _interrupt(running, f"the run was resumed by {worker!r}")
+
+
+def held_by(run: Run) -> ClaimHeld:
+    """What to raise for whoever wants a run that another worker drives."""
+    return ClaimHeld(run.id, run.worker or "", timestamp(run.lease_until) if run.lease_until else "it is done")
 
 
 def complete(run: Run, running: Sequence[TaskRun], output: Value | None) -> Events:
@@ -122,6 +157,12 @@ def cancel(run: Run, unfinished: Sequence[TaskRun], reason: str) -> Events:
     return [*tasks, RunCancelled(reason)]
 
 
+def cancel_descendant(run: Run, unfinished: Sequence[TaskRun], reason: str) -> Events:
+    """End a run because one above it is ended. One that has ended by itself is left as it is."""
+    ended = run.status in TERMINAL or run.deleted_at is not None
+    return [] if ended else cancel(run, unfinished, reason)
+
+
 def delete(run: Run, unfinished: Sequence[TaskRun], reason: str, *, force: bool) -> Events:
     """Hide a run. One that has not ended is refused, or with `force` cancelled first. Again: no event."""
     if run.deleted_at is not None:
@@ -135,3 +176,7 @@ def delete(run: Run, unfinished: Sequence[TaskRun], reason: str, *, force: bool)
 
 def _interrupt(running: Sequence[TaskRun], reason: str) -> Events:
     return [TaskRunInterrupted(task.task_id, task.attempt, reason) for task in running]
+
+
+def _metadata(created: RunCreated) -> dict[str, Any]:
+    return {} if isinstance(created.metadata, msgspec.UnsetType) else msgspec.json.decode(created.metadata, type=dict)

@@ -7,15 +7,15 @@ from typing import Any
 
 import msgspec
 
-from eventstore.errors import InvalidInput, NotFound
-from eventstore.events import TaskRunScheduled
+from eventstore.errors import Conflict, InvalidInput, NotFound
+from eventstore.events import ResultRejected, TaskRunScheduled
 from eventstore.failure import Failure
 from eventstore.validate import check_name
 from projections import decide
-from projections.commands import Actor
 from projections.decide import Events, TaskState
 from projections.resume import consumable
 from projections.rows import Attempt, Run, TaskRun
+from projections.telemetry import Telemetry
 
 _DELETED = "It was deleted meanwhile."
 
@@ -30,7 +30,7 @@ class Task(msgspec.Struct, frozen=True):
     metadata: Mapping[str, Any] | None = None
 
 
-class TaskCommands(Actor):
+class TaskCommands(Telemetry):
     """What can be done with a task run. `NotFound` if the run or the task is unknown; `InvalidTransition` if its state
     forbids it; `Fenced` if `epoch` is given and another worker has resumed the run since.
     """
@@ -101,12 +101,8 @@ class TaskCommands(Actor):
 
         def decision(state: TaskState) -> Events:
             nonlocal number
-            given = consumes
-            if given is None:
-                needed = state.known.depends_on or ()
-                outputs = {output.task_id: output for output in self._queries.outputs_among(run_id, needed)}
-                given = consumable(needed, outputs)
-            events = decide.start(state, worker, attempt, given, epoch)
+            given = self._consumable(state) if consumes is None else consumes
+            events = decide.start(state, worker, attempt, given, epoch, now=self._now())
             number = state.known.attempt + len(events)
             return events
 
@@ -124,16 +120,24 @@ class TaskCommands(Actor):
         *,
         attempt: int | None = None,
         usage: Mapping[str, float] | None = None,
+        implicit_start: bool = False,
         epoch: int | None = None,
     ) -> TaskRun:
         """End the running attempt with its output, which is durable with all its bytes when this returns.
 
-        Give the `attempt` you were told at the start, so that a result that comes too late is refused.
+        Give the `attempt` you were told at the start, so that a result that comes too late is refused. That it came is
+        noted as telemetry. With `implicit_start`, a task that waits to be started is started in the same commit, as
+        made from what its dependencies have put out: for outputs that come from a cache or from elsewhere.
         """
         value = self._values.keep(output)
-        return self._change_task(
-            run_id, task_id, lambda state: decide.complete(state, value, attempt, usage or {}), epoch
-        )
+
+        def decision(state: TaskState) -> Events:
+            if implicit_start:
+                consumes = self._consumable(state)
+                return decide.complete_unstarted(state, value, attempt, usage or {}, consumes, epoch)
+            return decide.complete(state, value, attempt, usage or {})
+
+        return self._end_attempt(run_id, task_id, decision, attempt, epoch)
 
     def fail_task(
         self,
@@ -146,16 +150,21 @@ class TaskCommands(Actor):
         usage: Mapping[str, float] | None = None,
         epoch: int | None = None,
     ) -> TaskRun:
-        """End the running attempt with an error: an exception, with its traceback and causes, a `Failure` or a text."""
+        """End the running attempt with an error: an exception, with its traceback and causes, a `Failure` or a text.
+
+        One that comes too late is refused, and noted as telemetry.
+        """
         failure = self._failure(error, retryable)
-        return self._change_task(
-            run_id, task_id, lambda state: decide.fail(state, failure, attempt, usage or {}), epoch
+        return self._end_attempt(
+            run_id, task_id, lambda state: decide.fail(state, failure, attempt, usage or {}), attempt, epoch
         )
 
     def retry_task(
         self, run_id: str, task_id: str, *, reason: str = "", delay: float = 0, epoch: int | None = None
     ) -> TaskRun:
-        """Let a failed task be started again, not before `delay` seconds from now."""
+        """Let a failed task be started again, not before `delay` seconds from now: until then to start it is a
+        `Conflict`. What was said of this before does not count any more.
+        """
         due = self._from_now(delay, "delay") if delay else None
         return self._change_task(run_id, task_id, lambda state: decide.retry(state, reason, due), epoch)
 
@@ -174,6 +183,36 @@ class TaskCommands(Actor):
     def reuse_task(self, run_id: str, task_id: str, *, epoch: int | None = None) -> TaskRun:
         """Note that a resumed run goes on with the output this task has. It stays completed; nothing is copied."""
         return self._change_task(run_id, task_id, decide.reuse, epoch)
+
+    def _consumable(self, state: TaskState) -> dict[str, str]:
+        """The digests of the outputs that the task would be given now."""
+        needed = state.known.depends_on or ()
+        outputs = {output.task_id: output for output in self._queries.outputs_among(state.run.id, needed)}
+        return consumable(needed, outputs)
+
+    def _end_attempt(
+        self,
+        run_id: str,
+        task_id: str,
+        decision: Callable[[TaskState], Events],
+        attempt: int | None,
+        epoch: int | None,
+    ) -> TaskRun:
+        """Change the task, or note that its worker came too late."""
+        seen: TaskState | None = None
+
+        def decision_on_what_is_seen(state: TaskState) -> Events:
+            nonlocal seen
+            seen = state
+            return decision(state)
+
+        try:
+            return self._change_task(run_id, task_id, decision_on_what_is_seen, epoch)
+        except Conflict as error:
+            if decide.is_late(error, seen, attempt):
+                rejected = ResultRejected(task_id, attempt or 0, epoch or 0, error.code, str(error))
+                self._note_rejection(run_id, rejected)
+            raise
 
     def _change_task(
         self, run_id: str, task_id: str, decision: Callable[[TaskState], Events], epoch: int | None

@@ -1,11 +1,11 @@
-"""The state machines of runs and task runs, as tables."""
+"""The state machines of runs, task runs and board tasks, as tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from eventstore.errors import InvalidTransition
-from projections.rows import Run, TaskRun
+from projections.rows import BoardTask, Run, TaskRun
 
 Steps = Mapping[str, frozenset[str]]
 
@@ -21,11 +21,19 @@ RUN_STEPS: Steps = {
 TASK_STEPS: Steps = {
     "pending": frozenset({"running", "skipped", "cancelled"}),
     "running": frozenset({"pending", "completed", "failed", "cancelled"}),
-    "waiting": frozenset({"running", "skipped", "cancelled"}),
+    "waiting": frozenset({"running", "waiting", "skipped", "cancelled"}),
     "failed": frozenset({"waiting", "skipped", "cancelled"}),
     "completed": frozenset({"pending"}),
     "skipped": frozenset({"pending"}),
     "cancelled": frozenset({"pending"}),
+}
+
+BOARD_STEPS: Steps = {
+    "ready": frozenset({"working", "blocked"}),
+    "working": frozenset({"review", "ready"}),
+    "blocked": frozenset({"ready"}),
+    "review": frozenset({"done", "working", "ready"}),
+    "done": frozenset(),
 }
 
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
@@ -42,6 +50,11 @@ def check_run(run: Run, wanted: str) -> None:
 def check_task(task: TaskRun, wanted: str) -> None:
     """Raise `InvalidTransition` unless the task run may take this step."""
     _check(TASK_STEPS, f"task {task.task_id!r} of run {task.run_id!r}", task.status, wanted)
+
+
+def check_board_task(task: BoardTask, wanted: str) -> None:
+    """Raise `InvalidTransition` unless the board task may take this step."""
+    _check(BOARD_STEPS, f"board task {task.id!r}", task.status, wanted)
 
 
 def steps_from(steps: Steps, status: str) -> tuple[str, ...]:

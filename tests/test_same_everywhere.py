@@ -89,7 +89,7 @@ def begin(store: Store) -> None:
     store.complete_task("run", "write", "Dear all, " * 2_000, attempt=1, usage={"tokens": 3})
     store.start_task("run", "fold", worker="first")
     store.fail_task("run", "fold", "paper jam", attempt=1)
-    store.retry_task("run", "fold", reason="another sheet", delay=5)
+    store.retry_task("run", "fold", reason="another sheet")
     store.start_task("run", "fold", worker="first")
 
 
@@ -139,7 +139,7 @@ def test_an_engine_leaves_the_same_whatever_its_address(
     assert live(address_of(kind, tmp_path / "store")) == expected
     kept, plans = expected
     assert kept.clean
-    assert len(kept.events) == 24
+    assert len(kept.events) == 25
     assert len(kept.blobs) == 1
     assert [plan.status if plan else "deleted" for plan in plans] == ["running", "waiting", "completed", "deleted"]
 

@@ -14,7 +14,7 @@ import pytest
 
 from eventstore.errors import Conflict, InvalidTransition
 from eventstore.log import Appended, RecordedEvent
-from projections import Store, Task
+from projections import Attempt, Store, Task
 from tests.crash.children import Children
 from tests.stores import check_views, folded, open_again, run_of, tables_of
 
@@ -53,6 +53,24 @@ def test_of_many_workers_that_start_one_task_one_wins(store: Store) -> None:
     (attempt,) = [result for result in results if not isinstance(result, Conflict)]
     assert [type(result) for result in results].count(InvalidTransition) == WORKERS - 1
     assert store.list_attempts("run") == [attempt]
+
+
+def test_of_many_that_retry_and_start_a_failed_task_one_wins_each_time(store: Store) -> None:
+    def insist(worker: str) -> Attempt:
+        with suppress(Conflict):  # somebody has started it already
+            store.retry_task("run", "a")
+        return store.start_task("run", "a", worker=worker)
+
+    run_of(store, "a")
+    store.start_task("run", "a")
+    for number in (2, 3, 4):
+        store.fail_task("run", "a", "no")
+        results = at_once(*(partial(insist, str(worker)) for worker in range(WORKERS)))
+        (won,) = [result for result in results if isinstance(result, Attempt)]
+        assert won.attempt == number
+    assert [attempt.attempt for attempt in store.list_attempts("run")] == [1, 2, 3, 4]
+    retries = [event for event in store.log.read("run") if event.type == "taskRunRetryScheduled"]
+    assert len(retries) == 3
 
 
 def test_of_many_that_create_one_run_all_get_it(store: Store) -> None:

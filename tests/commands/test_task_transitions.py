@@ -10,7 +10,7 @@ import pytest
 from eventstore.errors import Conflict, InvalidTransition, NotFound
 from projections import Store
 from projections.transitions import TASK_STEPS
-from tests.stores import run_of
+from tests.stores import Clock, run_of
 
 Command = Callable[[Store], object]
 
@@ -27,7 +27,7 @@ def complete(store: Store) -> None:
 
 def retry(store: Store) -> None:
     fail(store)
-    store.retry_task("run", "a", delay=60)
+    store.retry_task("run", "a", delay=1)
 
 
 REACH: dict[str, Command] = {
@@ -58,6 +58,7 @@ BECOMES = {
     ("running", "fail"): "failed",
     ("running", "cancel"): "cancelled",
     ("waiting", "start"): "running",
+    ("waiting", "retry"): "waiting",
     ("waiting", "skip"): "skipped",
     ("waiting", "cancel"): "cancelled",
     ("failed", "retry"): "waiting",
@@ -89,13 +90,13 @@ def test_an_allowed_command_takes_the_task_where_it_should(store: Store, status:
 def test_a_forbidden_command_says_what_is_allowed_and_changes_nothing(store: Store, status: str, command: str) -> None:
     run_of(store, "a")
     REACH[status](store)
-    before = store.log.head(), store.get_task_run("run", "a"), store.list_attempts("run")
+    before = store.log.version("run"), store.get_task_run("run", "a"), store.list_attempts("run")
     with pytest.raises(InvalidTransition) as caught:
         COMMANDS[command](store)
     assert caught.value.current == status
     assert caught.value.wanted
     assert caught.value.allowed == tuple(sorted(TASK_STEPS[status]))
-    assert (store.log.head(), store.get_task_run("run", "a"), store.list_attempts("run")) == before
+    assert (store.log.version("run"), store.get_task_run("run", "a"), store.list_attempts("run")) == before
 
 
 def test_a_completion_with_another_output_is_a_conflict(store: Store) -> None:
@@ -137,10 +138,10 @@ def test_nothing_changes_in_a_run_that_has_ended(store: Store, end: str, command
     run_of(store, "a")
     REACH[status](store)
     END[end](store)
-    before = store.log.head(), store.list_task_runs("run")
+    before = store.log.version("run"), store.list_task_runs("run")
     with suppress(Conflict):  # some would change nothing anyway
         CHANGES[command](store)
-    assert (store.log.head(), store.list_task_runs("run")) == before
+    assert (store.log.version("run"), store.list_task_runs("run")) == before
 
 
 @pytest.mark.parametrize("status", ["pending", "waiting"])
@@ -187,3 +188,72 @@ def test_a_task_that_is_running_is_invalidated_only_after_it_has_ended(store: St
     store.start_task("run", "a")
     with pytest.raises(InvalidTransition, match="running and cannot become invalidated"):
         store.invalidate_task("run", "a")
+
+
+@pytest.mark.parametrize("status", ["pending", "waiting"])
+def test_an_output_from_elsewhere_completes_a_task_that_was_never_started(store: Store, status: str) -> None:
+    run_of(store, "a")
+    REACH[status](store)
+    version = store.log.version("run")
+    number = 1 if status == "pending" else 2
+    task = store.complete_task("run", "a", "cached", attempt=number, implicit_start=True)
+    assert (task.status, task.attempt, store.get_result("run", "a")) == ("completed", number, "cached")
+    events = list(store.log.read("run", after=version))
+    assert [event.type for event in events] == ["taskRunStarted", "taskRunCompleted"]
+    assert events[0].commit == events[1].commit
+    assert store.complete_task("run", "a", "cached", attempt=number, implicit_start=True) == task
+    assert store.log.version("run") == version + 2
+
+
+def test_an_output_from_elsewhere_counts_as_made_from_the_outputs_there_are(store: Store) -> None:
+    run_of(store, "a")
+    store.schedule_task("run", "b", depends_on=["a"])
+    complete(store)
+    store.complete_task("run", "b", "cached", implicit_start=True)
+    assert [task.task_id for task in store.resume_plan("run").reusable] == ["a", "b"]
+    store.invalidate_task("run", "a")
+    assert [stale.task_id for stale in store.resume_plan("run").stale] == ["b"]
+
+
+def test_a_task_that_runs_is_completed_as_ever_though_an_implicit_start_is_allowed(store: Store) -> None:
+    run_of(store, "a")
+    attempt = store.start_task("run", "a", worker="w")
+    store.complete_task("run", "a", 1, implicit_start=True)
+    assert [(a.attempt, a.worker, a.status) for a in store.list_attempts("run")] == [
+        (attempt.attempt, "w", "completed")
+    ]
+
+
+@pytest.mark.parametrize("status", ["failed", "skipped", "cancelled"])
+def test_no_implicit_start_goes_where_no_start_does(store: Store, status: str) -> None:
+    run_of(store, "a")
+    REACH[status](store)
+    version = store.log.version("run")
+    with pytest.raises(InvalidTransition):
+        store.complete_task("run", "a", "cached", implicit_start=True)
+    store.wait_run("run", "approval")
+    store.schedule_task("run", "b")
+    with pytest.raises(InvalidTransition, match="run 'run' is waiting"):
+        store.complete_task("run", "b", "cached", implicit_start=True)
+    assert store.log.version("run") == version + 2
+
+
+def test_a_retry_is_not_started_before_it_is_due(store: Store, clock: Clock) -> None:
+    run_of(store, "a")
+    fail(store)
+    due = store.retry_task("run", "a", delay=60).due
+    assert due is not None
+    version = store.log.version("run")
+    with pytest.raises(Conflict, match="not to start before"):
+        store.start_task("run", "a")
+    assert store.log.version("run") == version
+    clock.time = due
+    assert store.start_task("run", "a").attempt == 2
+
+
+def test_what_was_said_last_of_a_retry_counts(store: Store) -> None:
+    run_of(store, "a")
+    fail(store)
+    store.retry_task("run", "a", delay=60)
+    assert store.retry_task("run", "a", reason="now").due is None
+    assert store.start_task("run", "a").attempt == 2

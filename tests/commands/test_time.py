@@ -52,10 +52,10 @@ def test_times_are_those_of_the_events(store: Store, clock: Clock) -> None:
         elif command == "fail":
             store.fail_task("run", "a", "no")
         elif command == "retry":
-            store.retry_task("run", "a", delay=90)
+            store.retry_task("run", "a", delay=30)
             waiting = store.get_task_run("run", "a")
             assert waiting is not None
-            assert waiting.due == clock.time + timedelta(seconds=90)
+            assert waiting.due == clock.time + timedelta(seconds=30)
         else:
             store.complete_task("run", "a")
     (task,) = store.list_task_runs("run")
