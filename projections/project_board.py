@@ -37,11 +37,12 @@ def board_patches(event: BoardEvent, recorded: RecordedEvent) -> Iterator[Patch]
                 "position": recorded.position,
             }
             yield Put(BoardTask.TABLE, (task_id,), {**seen, **values})
-            yield from _dependencies(task_id, event.depends_on)
+            yield from _needs(task_id, event.depends_on)
         case TaskUpdated(task_id):
             yield Put(BoardTask.TABLE, (task_id,), {**seen, **_details(event.changed)})
             if event.changed.depends_on is not None:
-                yield from _dependencies(task_id, event.changed.depends_on[1])
+                yield Delete(BoardDependency.TABLE, (task_id,))
+                yield from _needs(task_id, event.changed.depends_on[1])
         case TaskMoved(task_id):
             moved: dict[str, Scalar] = {
                 "status": event.new,
@@ -72,7 +73,5 @@ def _details(changed: TaskChanges) -> dict[str, Scalar]:
     return details if changed.tags is None else {**details, "tags": json_column(changed.tags[1])}
 
 
-def _dependencies(task_id: str, depends_on: Iterable[str]) -> Iterator[Patch]:
-    yield Delete(BoardDependency.TABLE, (task_id,))
-    for needed in depends_on:
-        yield Put(BoardDependency.TABLE, (task_id, needed), {})
+def _needs(task_id: str, depends_on: Iterable[str]) -> Iterator[Patch]:
+    return (Put(BoardDependency.TABLE, (task_id, needed), {}) for needed in depends_on)

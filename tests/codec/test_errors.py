@@ -14,7 +14,7 @@ import pytest
 
 import eventstore
 import projections
-from eventstore import errors
+from eventstore import board_errors, errors
 from eventstore.disk import Disk, unavailable
 from eventstore.errors import EventStoreError
 
@@ -28,6 +28,9 @@ EXAMPLES: dict[str, EventStoreError] = {
     "invalid-transition": errors.InvalidTransition("run 'a'", "failed", "completed", ("running",)),
     "claim-held": errors.ClaimHeld("a", "worker-1", "2026-01-31T12:00:00Z"),
     "fenced": errors.Fenced("a", 1, 2),
+    "cycle": board_errors.CycleError(("a", "b", "a")),
+    "task-active": board_errors.TaskActive("a", "review"),
+    "has-dependents": board_errors.HasDependents("a", tuple("bcdefgh")),
     "invalid-value": errors.InvalidValue("$.rows[3]", "nan is not a JSON number", "Use None."),
     "too-large": errors.TooLarge("$", "17 bytes; the limit is 16", "Split it."),
     "invalid-input": errors.InvalidInput("an address without a path", "Use jsonl:PATH."),
