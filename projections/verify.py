@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from heapq import merge
 from itertools import chain, groupby
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -23,15 +23,12 @@ from eventstore.log import PURGES, Purged, RecordedEvent
 from eventstore.references import blob_digests
 from eventstore.sqlite_session import SqliteSession, connect
 from projections import tables
+from projections.findings import REBUILD, RESTORE, Finding, doubts_log
 from projections.fold import Columns
+from projections.orphans import orphans
 from projections.project import project
 from projections.rows import BY_TABLE, Key
 from projections.views import Views
-
-Severity = Literal["error", "warning", "info"]
-
-REBUILD = "Run `eventstore rebuild`: the views are made again from the log."
-RESTORE = "Copy the store aside and restore this from a backup."
 
 ROWS = {
     "workflows": "SELECT * FROM main.workflows ORDER BY id",
@@ -46,25 +43,6 @@ ROWS = {
     "board_dependencies": "SELECT * FROM main.board_dependencies ORDER BY task_id, depends_on",
 }
 RUNS = "SELECT count(*) FROM main.workflow_runs"
-ORPHAN_RUNS = "SELECT id FROM main.workflow_runs WHERE position = 0 ORDER BY id"
-ORPHAN_TASKS = """SELECT run_id, task_id, r.id IS NULL
-    FROM main.task_runs AS t LEFT JOIN main.workflow_runs AS r ON r.id = run_id
-    WHERE r.id IS NULL OR t.position = 0 ORDER BY run_id, task_id"""
-ORPHAN_ATTEMPTS = """SELECT a.run_id, a.task_id, a.attempt
-    FROM main.attempts AS a LEFT JOIN main.task_runs AS t ON t.run_id = a.run_id AND t.task_id = a.task_id
-    WHERE t.task_id IS NULL OR a.started_at IS NULL ORDER BY a.run_id, a.task_id, a.attempt"""
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """Something that is not as it should be: an `error` when the truth is affected, a `warning` when a view is, and
-    `info` for what is odd and harmless. `code` is stable and meant for programs.
-    """
-
-    severity: Severity
-    code: str
-    where: str
-    message: str
-    action: str
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -159,18 +137,6 @@ class Audit:
             action = "The next opening takes them out."
             self._others.append(Finding("info", "purge-unfinished", _where(event), message, action))
 
-    def orphans(self) -> Iterator[Finding]:
-        """Rows whose parent was never made; only imports, partial restores and foreign writers leave such."""
-        action = "Look at the run's events: a restore or an import was not complete."
-        for (run_id,) in self.views.rows(ORPHAN_RUNS):
-            yield Finding("error", "orphan-run", f"run {run_id!r}", "it was never created", action)
-        for run_id, task_id, alone in self.views.rows(ORPHAN_TASKS):
-            message = "its run does not exist" if alone else "it was never scheduled"
-            yield Finding("error", "orphan-task", f"task {task_id!r} of run {run_id!r}", message, action)
-        for run_id, task_id, number in self.views.rows(ORPHAN_ATTEMPTS):
-            where = f"attempt {number} of task {task_id!r} of run {run_id!r}"
-            yield Finding("error", "orphan-attempt", where, "it never started", action)
-
     def check_blobs(self, blobs: Blobs, progress: Callable[[int], None] = lambda _: None) -> Iterator[Finding]:
         """Blobs that events refer to and that are gone or changed, and blobs nothing refers to."""
         for digest, where in self._blobs.items():
@@ -209,7 +175,9 @@ class Audit:
         findings = list(more)
         for unlinked in self._unlinked.values():
             findings += unlinked
-        findings += [*self._others, *self.orphans()]
+        findings += self._others
+        doubtful = any(map(doubts_log, findings))
+        findings += map(evidence, orphans(self.views)) if doubtful else orphans(self.views)
         findings.sort(key=lambda finding: ("error", "warning", "info").index(finding.severity))
         ((runs,),) = self.views.rows(RUNS)
         self.close()
@@ -234,10 +202,12 @@ def verify_open(views: Views, codec: Codec, blobs: Blobs, progress: Callable[[in
 
 
 def evidence(finding: Finding) -> Finding:
-    """What not to mend yet, when the log is damaged: it may hold what the log has lost."""
-    if finding.severity != "warning":
-        return finding
-    return msgspec.structs.replace(finding, action="Restore the log first: this may hold what it has lost.")
+    """What not to mend yet, when the log is damaged: it may hold what the log has lost, or be all that is left."""
+    if finding.severity == "warning":
+        return msgspec.structs.replace(finding, action="Restore the log first: this may hold what it has lost.")
+    if finding.stream:
+        return msgspec.structs.replace(finding, action="Restore the log first: this may be the rest of something.")
+    return finding
 
 
 def sorted_rows(connection: sqlite3.Connection, table: str) -> Iterator[tuple[Key, Columns]]:

@@ -16,10 +16,11 @@ from eventstore.index import WITNESS
 from eventstore.log import RecordedEvent
 from eventstore.sqlite_session import connect
 from eventstore.survey import Surveyed
+from projections.findings import REBUILD, RESTORE, Finding
 from projections.following_views import CHECKPOINT
 from projections.following_views import FORMAT as VIEWS_FORMAT
 from projections.rows import BY_TABLE
-from projections.verify import REBUILD, RESTORE, Audit, Finding, sorted_rows
+from projections.verify import Audit, sorted_rows
 
 HEADS = "SELECT id, version, hash FROM streams"
 CHECKPOINTS = "SELECT name, position FROM checkpoints"

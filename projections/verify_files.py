@@ -22,9 +22,10 @@ from eventstore.names import encode_name
 from eventstore.segments import FOLDER as LOG
 from eventstore.survey import Damage, Survey, Surveyed
 from projections import tables
+from projections.findings import REBUILD, RESTORE, Finding
 from projections.rows import Output, Run
 from projections.run_files import OUTPUT, RUN, WITH_OUTPUT, event_json, output_json, output_path, own_files, run_json
-from projections.verify import REBUILD, RESTORE, Audit, Finding, Report, evidence
+from projections.verify import Audit, Report, evidence
 from projections.verify_databases import KeptIndex, KeptViews
 
 RUNS = "SELECT id, deleted_at IS NOT NULL FROM main.workflow_runs ORDER BY id"

@@ -25,10 +25,11 @@ from eventstore.sqlite import LAST_POSITION, NEXT_POSITION, SqliteLog
 from eventstore.sqlite_database import SETTINGS, translated
 from eventstore.sqlite_session import SqliteSession, connect, transaction
 from projections import tables
+from projections.findings import RESTORE, Finding
 from projections.inline_views import NEXT_POSITION as POSITION_AFTER
 from projections.inline_views import UNPROJECTED
 from projections.rows import BY_TABLE, Run
-from projections.verify import RESTORE, Audit, Finding, Report, evidence
+from projections.verify import Audit, Report, evidence
 
 INTEGRITY = "PRAGMA integrity_check"
 OBJECTS = """SELECT type || ' ' || name, sql, tbl_name FROM main.sqlite_master

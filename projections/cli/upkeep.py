@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import click
 
 from projections.cli.output import (
@@ -16,6 +19,10 @@ from projections.cli.output import (
     store_option,
 )
 
+if TYPE_CHECKING:
+    from projections.findings import Finding
+    from projections.verify import Report
+
 
 @click.command(epilog=examples("verify --store my-store"))
 @store_option
@@ -27,6 +34,21 @@ def verify(address: str, format: Format) -> None:
     """
     import msgspec
 
+    report = verified(address)
+    if format == "json":
+        print_json({"clean": report.clean, **msgspec.structs.asdict(report)})
+    elif format == "jsonl":
+        print_rows(report.findings, format)
+    else:
+        print_findings(report.findings)
+        counts = f"{report.events:,} events, {report.streams:,} streams, {report.runs:,} runs, {report.blobs:,} blobs"
+        click.echo(f"{'clean' if report.clean else 'NOT clean'}: {counts}")
+    if not report.clean:
+        raise click.exceptions.Exit(5)
+
+
+def verified(address: str) -> Report:
+    """What verification finds there. A store of files is not even opened."""
     from eventstore.codec import Codec
     from eventstore.errors import InvalidInput
     from projections.addresses import parse_address
@@ -39,24 +61,18 @@ def verify(address: str, format: Format) -> None:
         raise InvalidInput("a store in memory ends with its process", "Give the address of a store that lasts.")
     if parsed.scheme == "jsonl":
         with progress(bytes_to_verify(parsed.path), "verifying") as advance:
-            report = verify_files(parsed.path, Codec(), advance)
-    elif parsed.scheme == "sqlite":
-        report = verify_sqlite(parsed.path, Codec())
-    else:
-        with open_store(address, create=False) as store, progress(store.log.head(), "verifying") as advance:
-            report = store.verify(advance)
-    if format == "json":
-        print_json({"clean": report.clean, **msgspec.structs.asdict(report)})
-    elif format == "jsonl":
-        print_rows(report.findings, format)
-    else:
-        for finding in report.findings:
-            click.echo(f"{finding.severity} {finding.code}: {safe(finding.where)}: {safe(finding.message)}")
-            click.echo(f"    {safe(finding.action)}")
-        counts = f"{report.events:,} events, {report.streams:,} streams, {report.runs:,} runs, {report.blobs:,} blobs"
-        click.echo(f"{'clean' if report.clean else 'NOT clean'}: {counts}")
-    if not report.clean:
-        raise click.exceptions.Exit(5)
+            return verify_files(parsed.path, Codec(), advance)
+    if parsed.scheme == "sqlite":
+        return verify_sqlite(parsed.path, Codec())
+    with open_store(address, create=False) as store, progress(store.log.head(), "verifying") as advance:
+        return store.verify(advance)
+
+
+def print_findings(findings: Iterable[Finding]) -> None:
+    """What was found, and what to do about it, for people."""
+    for finding in findings:
+        click.echo(f"{finding.severity} {finding.code}: {safe(finding.where)}: {safe(finding.message)}")
+        click.echo(f"    {safe(finding.action)}")
 
 
 @click.command(epilog=examples("rebuild --store my-store"))
