@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
+from projections.cli.arguments import parse_pairs, parse_time
 from projections.cli.output import (
     Format,
     examples,
@@ -33,22 +35,81 @@ if TYPE_CHECKING:
     epilog=examples(
         "runs --store my-store",
         "runs --store my-store --status failed --status waiting -o jsonl",
+        "runs --store my-store --since 2026-01-31T12:00Z --newest",
+        """runs --store my-store --metadata 'customer="acme"' --count""",
     )
 )
 @click.option("--status", multiple=True, help="Only runs in this status; may be given several times.")
 @click.option("--workflow", help="Only runs of this workflow.")
+@click.option("--since", metavar="TIME", help="Only runs created at this time or later.")
+@click.option("--until", metavar="TIME", help="Only runs created before this time.")
+@click.option("--metadata", metavar="KEY=JSON", multiple=True, help="Only runs whose metadata have this; repeatable.")
+@click.option("--parent", metavar="RUN", help="Only runs that were created by this one.")
+@click.option("--deleted", is_flag=True, help="Deleted runs, too.")
+@click.option("--newest", is_flag=True, help="Newest first.")
+@click.option("--count", is_flag=True, help="Only how many there are in each status.")
+@click.option("--offset", type=click.IntRange(min=0), default=0, help="Leave out the first so many.")
 @limit_option
 @store_option
 @format_option
-def runs(status: tuple[str, ...], workflow: str | None, limit: int | None, address: str, format: Format) -> None:
-    """List runs, oldest first."""
+def runs(
+    status: tuple[str, ...],
+    workflow: str | None,
+    since: str | None,
+    until: str | None,
+    metadata: tuple[str, ...],
+    parent: str | None,
+    deleted: bool,
+    newest: bool,
+    count: bool,
+    offset: int,
+    limit: int | None,
+    address: str,
+    format: Format,
+) -> None:
+    """List runs, oldest first.
+
+    Times are in ISO 8601 and have a zone, as in 2026-01-31T12:00Z or 2026-01-31T14:00+02:00.
+    """
+    from projections.run_filter import RunFilter
+
+    wanted = RunFilter(
+        workflow=workflow,
+        parent=parent,
+        created_from=parse_time("--since", since),
+        created_before=parse_time("--until", until),
+        metadata=parse_pairs(metadata),
+        include_deleted=deleted,
+    )
+    if count:
+        if status:
+            raise click.UsageError("--count counts the runs in every status: leave out --status.")
+        with existing(address) as store:
+            _print_counts(store.count_runs(**wanted), format)
+        return
     with existing(address) as store:
-        found = store.list_runs(status=status or None, workflow=workflow, limit=limit)
+        page = store.page_runs(
+            status=status or None,
+            offset=offset,
+            limit=sys.maxsize if limit is None else limit,
+            newest_first=newest,
+            **wanted,
+        )
     if format == "text":
-        lines = ((r.id, r.workflow_name, r.status, moment(r.created_at), moment(r.finished_at)) for r in found)
+        lines = ((r.id, r.workflow_name, r.status, moment(r.created_at), moment(r.finished_at)) for r in page.items)
         print_table(("RUN", "WORKFLOW", "STATUS", "CREATED", "FINISHED"), lines)
+        if page.next_after is not None:
+            shown = offset + len(page.items)
+            click.echo(f"{offset + 1:,} to {shown:,} of {page.total:,}; go on with --offset {shown}", err=True)
     else:
-        print_rows(found, format)
+        print_rows(page.items, format)
+
+
+def _print_counts(counts: dict[str, int], format: Format) -> None:
+    if format == "text":
+        print_table(("STATUS", "RUNS"), ((status, f"{count:,}") for status, count in counts.items()))
+    else:
+        print_json(counts)
 
 
 @click.command(epilog=examples("show my-run --store my-store"))
@@ -60,6 +121,11 @@ def show(run: str, address: str, format: Format) -> None:
     with existing(address) as store:
         found = find_run(store, run)
         tasks, attempts = store.list_task_runs(run), store.list_attempts(run)
+    print_run(found, tasks, attempts, format)
+
+
+def print_run(found: Run, tasks: Sequence[TaskRun], attempts: Sequence[Attempt], format: Format) -> None:
+    """A run, its tasks and, in JSON, all their attempts."""
     if format != "text":
         print_json({"run": found, "task_runs": tasks, "attempts": attempts})
         return
@@ -89,6 +155,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
         yield "waits for", _until(run.waiting_reason, moment(run.waiting_until))
     if run.failure is not None:
         yield "failure", _failure(run.failure)
+    yield "deleted", moment(run.deleted_at)
 
 
 def _note(task: TaskRun, attempt: Attempt | None) -> str:
