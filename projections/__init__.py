@@ -6,11 +6,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from projections.board import Board
     from projections.commands import Resumption
+    from projections.differences import Difference
+    from projections.explain import Explanation
+    from projections.finalize import TaskEnd
+    from projections.interfaces import IStateStore, ITaskStore, IWorkflowStore
+    from projections.purge import PurgedRuns
+    from projections.queries import Page
     from projections.resume import Plan
-    from projections.rows import Attempt, Output, Run, TaskRun, Workflow
+    from projections.rows import Attempt, BoardDependency, BoardTask, Output, Run, TaskRun, Workflow, WorkflowVersion
+    from projections.state_store import StateStore
     from projections.store import Store, open_store
     from projections.task_commands import Task
+    from projections.task_store import TaskStore
+    from projections.timeline import Timeline
+    from projections.travel import Point
+    from projections.tree import Branch
+    from projections.upkeep import Collected
+    from projections.workflow_store import WorkflowStore
 else:
 
     def __getattr__(name: str) -> object:
@@ -26,26 +40,64 @@ else:
 
 _MODULES = {
     "Attempt": "rows",
+    "Board": "board",
+    "BoardDependency": "rows",
+    "BoardTask": "rows",
+    "Branch": "tree",
+    "Collected": "upkeep",
+    "Difference": "differences",
+    "Explanation": "explain",
+    "IStateStore": "interfaces",
+    "ITaskStore": "interfaces",
+    "IWorkflowStore": "interfaces",
     "Output": "rows",
+    "Page": "queries",
     "Plan": "resume",
+    "Point": "travel",
+    "PurgedRuns": "purge",
     "Resumption": "commands",
     "Run": "rows",
+    "StateStore": "state_store",
     "Store": "store",
     "Task": "task_commands",
+    "TaskEnd": "finalize",
     "TaskRun": "rows",
+    "TaskStore": "task_store",
+    "Timeline": "timeline",
     "Workflow": "rows",
+    "WorkflowStore": "workflow_store",
+    "WorkflowVersion": "rows",
     "open_store": "store",
 }
 
 __all__ = [
     "Attempt",
+    "Board",
+    "BoardDependency",
+    "BoardTask",
+    "Branch",
+    "Collected",
+    "Difference",
+    "Explanation",
+    "IStateStore",
+    "ITaskStore",
+    "IWorkflowStore",
     "Output",
+    "Page",
     "Plan",
+    "Point",
+    "PurgedRuns",
     "Resumption",
     "Run",
+    "StateStore",
     "Store",
     "Task",
+    "TaskEnd",
     "TaskRun",
+    "TaskStore",
+    "Timeline",
     "Workflow",
+    "WorkflowStore",
+    "WorkflowVersion",
     "open_store",
 ]

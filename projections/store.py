@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime
-from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,25 +14,43 @@ from eventstore.codec import Codec
 from eventstore.disk import Disk, unavailable
 from eventstore.errors import Unavailable
 from eventstore.jsonl import JsonlLog
-from eventstore.log import Durability, Log, RecordedEvent, now
+from eventstore.log import Durability, Log, now
 from eventstore.memory import MemoryLog
 from eventstore.payload import THRESHOLD, Value, Values
 from eventstore.sql_blobs import SqlBlobs
 from eventstore.sql_log import SqlLog
 from eventstore.sqlite import SqliteLog
 from projections.addresses import Address, parse_address
-from projections.fold import Fold
+from projections.board import Board
+from projections.finalize import FinalizeCommands
 from projections.following_views import FollowingViews
 from projections.inline_views import InlineViews
+from projections.occurrence import Occurring
 from projections.queries import Queries
+from projections.repair import Repairs
 from projections.run_commands import RunCommands
+from projections.run_events import RunEvents
 from projections.run_files import RunFiles
 from projections.task_commands import TaskCommands
+from projections.travel import Travel
+from projections.upkeep import Upkeep
 from projections.verify import Report, verify_open
 from projections.views import Views
+from projections.workflow_commands import WorkflowCommands
 
 
-class Store(RunCommands, TaskCommands, Queries):
+class Store(
+    RunCommands,
+    TaskCommands,
+    RunEvents,
+    WorkflowCommands,
+    FinalizeCommands,
+    Occurring,
+    Upkeep,
+    Repairs,
+    Travel,
+    Queries,
+):
     """A log with its views: commands that append, and queries that read. Made by `open_store`.
 
     Safe for threads. Several processes may open the same folder at once.
@@ -44,6 +61,7 @@ class Store(RunCommands, TaskCommands, Queries):
     ) -> None:
         Queries.__init__(self, views, values, clock)
         RunCommands.__init__(self, log, codec, values, self, clock)
+        self._board = Board(views, log, codec, values, self, clock)
         self.address, self.log, self.views, self.codec, self.values = address, log, views, codec, values
 
     def __repr__(self) -> str:
@@ -59,15 +77,10 @@ class Store(RunCommands, TaskCommands, Queries):
         """The exact value of an input or output. Raises `BlobMissing` or `BlobCorrupt`."""
         return self._values.load(value)
 
-    def as_of(self, run_id: str, *, version: int | None = None, time: datetime | None = None) -> Fold:
-        """The run's views as they were at a version of its stream, or when no later event had been recorded.
-
-        Folded from the log, so it works before and after a deletion. An unknown run gives empty views.
-        """
-        events: Iterable[RecordedEvent] = self.log.read(run_id, until=version)
-        if time is not None:
-            events = takewhile(lambda event: event.recorded_at <= time, events)
-        return Fold.of(events, self.codec)
+    @property
+    def board(self) -> Board:
+        """The task board that is kept in this store, beside its runs."""
+        return self._board.acting(**self._meta)
 
     def verify(self, progress: Callable[[int], None] = lambda _: None) -> Report:
         """Check the log against itself and the views against the log, and report what is found. Changes nothing.
@@ -107,13 +120,13 @@ def open_store(
     parsed = parse_address(str(address))
     match parsed.scheme:
         case "memory":
-            parts = _following(MemoryLog(clock=clock), codec)
+            parts = _following(MemoryLog(clock=clock), codec, clock)
         case "jsonl":
             parts = _open_files(parsed.path, durability, codec, clock, create=create)
         case "sqlite":
-            parts = _inline(SqliteLog(parsed.path, durability=durability, clock=clock, create=create), codec)
+            parts = _inline(SqliteLog(parsed.path, durability=durability, clock=clock, create=create), codec, clock)
         case "postgresql":
-            parts = _inline(_postgres_log(parsed, durability, clock, create=create), codec)
+            parts = _inline(_postgres_log(parsed, durability, clock, create=create), codec, clock)
     log, views, blobs = parts
     return Store(parsed.shown, log, views, codec, Values(blobs, threshold=threshold), clock)
 
@@ -121,9 +134,9 @@ def open_store(
 _Parts = tuple[Log, Views, Blobs]
 
 
-def _following(log: MemoryLog, codec: Codec) -> _Parts:
+def _following(log: MemoryLog, codec: Codec, clock: Callable[[], datetime]) -> _Parts:
     log.hook = views = FollowingViews(":memory:", log, codec)
-    return log, views, MemoryBlobs()
+    return log, views, MemoryBlobs(clock)
 
 
 def _open_files(
@@ -137,7 +150,7 @@ def _open_files(
         undo.callback(log.close)
         log.hook = views = FollowingViews(disk.database("_views.db"), log, codec, RunFiles(disk, log.read))
         undo.pop_all()
-    return log, views, FileBlobs(disk)
+    return log, views, FileBlobs(disk, clock)
 
 
 def _postgres_log(address: Address, durability: Durability, clock: Callable[[], datetime], *, create: bool) -> SqlLog:
@@ -149,12 +162,12 @@ def _postgres_log(address: Address, durability: Durability, clock: Callable[[], 
     return PostgresLog(address.dsn, durability=durability, clock=clock, create=create, **address.options)
 
 
-def _inline(log: SqlLog, codec: Codec) -> _Parts:
+def _inline(log: SqlLog, codec: Codec, clock: Callable[[], datetime]) -> _Parts:
     with ExitStack() as undo:
         undo.callback(log.close)
         log.inline = views = InlineViews(log, codec)
         undo.pop_all()
-    return log, views, SqlBlobs(log.database)
+    return log, views, SqlBlobs(log.database, clock)
 
 
 def _is_store(path: Path) -> bool:

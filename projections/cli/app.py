@@ -13,13 +13,19 @@ from typing import Any
 
 import click
 
+from projections.cli.board import board
 from projections.cli.contents import events, outputs
 from projections.cli.copying import copy, export
 from projections.cli.demo import demo
 from projections.cli.importing import import_
+from projections.cli.orphans import orphans, repair
 from projections.cli.output import examples, safe
+from projections.cli.purging import gc, purge
 from projections.cli.runs import resume_plan, runs, show
+from projections.cli.seal import seal
+from projections.cli.travel import at, diff, timeline, tree, why
 from projections.cli.upkeep import rebuild, verify
+from projections.cli.workflows import workflow, workflows
 
 
 class _App(click.Group):
@@ -58,6 +64,7 @@ def _exit_code(error: Exception) -> int:
         Unavailable,
         UnsupportedStore,
     )
+    from eventstore.seal import BadSeal
 
     codes: dict[type[Exception], int] = {
         InvalidInput: 2,
@@ -66,6 +73,7 @@ def _exit_code(error: Exception) -> int:
         LogCorrupt: 5,
         BlobCorrupt: 5,
         BlobMissing: 5,
+        BadSeal: 5,
         Unavailable: 6,
         UnsupportedStore: 6,
     }
@@ -88,5 +96,30 @@ def main(debug: bool) -> None:
     """
 
 
-for command in (demo, runs, show, events, outputs, resume_plan, verify, rebuild, import_, export, copy):
+for command in (
+    demo,
+    runs,
+    show,
+    events,
+    outputs,
+    resume_plan,
+    at,
+    diff,
+    why,
+    timeline,
+    tree,
+    workflows,
+    workflow,
+    verify,
+    orphans,
+    repair,
+    purge,
+    gc,
+    rebuild,
+    import_,
+    export,
+    copy,
+    board,
+    seal,
+):
     main.add_command(command)
