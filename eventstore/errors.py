@@ -206,7 +206,8 @@ class InvalidInput(EventStoreError, ValueError):
 
 def lone_surrogate(error: UnicodeEncodeError) -> InvalidInput:
     """What to raise for a text that has no UTF-8."""
-    return InvalidInput(f"{error.object!r} contains a lone surrogate, which UTF-8 cannot carry")
+    reason = f"{error.object!r} contains a lone surrogate, which UTF-8 cannot carry"
+    return InvalidInput(reason, "Decode it with errors='replace'.")
 
 
 class UnsupportedSchema(EventStoreError):

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from eventstore.errors import InvalidInput
 from eventstore.payload import Value
 
 FailureKind = Literal["exception", "exit", "signal", "timeout", "lease-lost"]
@@ -44,6 +45,8 @@ def failure_from(error: BaseException | Failure | str, *, retryable: bool | None
         return error if retryable is None else msgspec.structs.replace(error, retryable=retryable)
     if isinstance(error, str):
         return Failure(type="Error", message=_storable(error), retryable=retryable)
+    if not isinstance(error, BaseException):
+        raise InvalidInput(f"{error!r} is no error", "Give an exception, a Failure or a text.")
     return Failure(
         type=_type_name(error),
         message=_message(error),

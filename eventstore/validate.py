@@ -121,9 +121,10 @@ def check_name(name: str, what: str = "stream id") -> None:
     """Refuse a name that no backend could keep, and some could not even look up."""
     encoded = _encoded(name, what)
     if not encoded:
-        raise InvalidInput(f"{what} is empty")
+        raise InvalidInput(f"{what} is empty", "Give at least one character.")
     if len(encoded) > MAX_ID_BYTES:
-        raise TooLarge(what, f"{len(encoded):,} bytes of UTF-8; the limit is {MAX_ID_BYTES:,}")
+        reason = f"{len(encoded):,} bytes of UTF-8; the limit is {MAX_ID_BYTES:,}"
+        raise TooLarge(what, reason, "Use a shorter one, such as a digest of it.")
 
 
 def _check_content(event: NewEvent | RecordedEvent) -> int:
@@ -148,15 +149,25 @@ def _check_content(event: NewEvent | RecordedEvent) -> int:
     return size + len(event.data)
 
 
-def _check_time(time: datetime, id: UUID) -> None:
-    if type(time) is not datetime:
-        raise InvalidInput(f"time of event {id} is {type(time).__name__}, not datetime")
+def check_zone(time: datetime, what: str = "") -> None:
+    """Refuse a time that could be any, for want of a zone, and one in no year of UTC. Raises `InvalidInput`, which says
+    what the time is of.
+    """
+    if not isinstance(time, datetime):
+        raise InvalidInput(f"the time {time!r}{what} is {type(time).__name__}, not datetime", "Use datetime.now(UTC).")
     if time.utcoffset() is None:
-        raise InvalidInput(f"time {time} of event {id} has no time zone", "Use datetime.now(UTC).")
+        raise InvalidInput(f"time {time}{what} has no time zone", "Use datetime.now(UTC).")
     try:
         time.astimezone(UTC)
     except OverflowError:
-        raise InvalidInput(f"time {time} of event {id} is outside the years 1 to 9999 in UTC") from None
+        hint = "Give a time that UTC has, too."
+        raise InvalidInput(f"time {time}{what} is outside the years 1 to 9999 in UTC", hint) from None
+
+
+def _check_time(time: datetime, id: UUID) -> None:
+    if type(time) is not datetime:
+        raise InvalidInput(f"time of event {id} is {type(time).__name__}, not datetime")
+    check_zone(time, f" of event {id}")
 
 
 def _check_kind(value: object, kind: type, what: str) -> None:
@@ -173,10 +184,13 @@ def _check_number(number: object, what: str, least: int = 0) -> None:
 
 def _encoded(text: str, what: str) -> bytes:
     if type(text) is not str and not (isinstance(text, str) and isinstance(text, Enum)):
-        raise InvalidInput(f"{what} is {type(text).__name__}, not str")
+        raise InvalidInput(f"{what} is {type(text).__name__}, not str", "Give ids and names as texts.")
     if "\0" in text:
-        raise InvalidInput(f"{what} {text!r} contains a NUL character")
+        raise InvalidInput(
+            f"{what} {text!r} contains a NUL character", "Not every database can keep one: leave it out."
+        )
     try:
         return text.encode()
     except UnicodeEncodeError:
-        raise InvalidInput(f"{what} {text!r} contains a lone surrogate, which UTF-8 cannot carry") from None
+        reason = f"{what} {text!r} contains a lone surrogate, which UTF-8 cannot carry"
+        raise InvalidInput(reason, "Decode it with errors='replace'.") from None

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any
 
 import msgspec
 import orjson
 
-from eventstore.errors import InvalidValue, TooLarge
+from eventstore.errors import InvalidInput, InvalidValue, TooLarge
 from eventstore.faults import loss_in, plain, refusal_of
 
 MAX_DEPTH = 128
@@ -47,6 +48,13 @@ def encode_value(value: object, *, max_bytes: int = MAX_VALUE_BYTES) -> bytes:
         _refuse_loss(value)
     _check_limits(data, max_bytes)
     return data
+
+
+def encode_mapping(value: Mapping[str, Any]) -> bytes:
+    """The same for a mapping from names, of any kind. Raises `InvalidInput` for anything else."""
+    if not isinstance(value, Mapping):
+        raise InvalidInput(f"{type(value).__name__} is no mapping", "Give a dictionary whose keys are texts.")
+    return encode_value(dict(value))
 
 
 def decode_value(data: bytes, *, max_bytes: int = MAX_VALUE_BYTES) -> Any:

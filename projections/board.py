@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from functools import partial
 
-from eventstore.board_events import BOARD_STREAM, TaskCreated
+from eventstore.board_events import BOARD_STREAM, Names, TaskCreated
 from eventstore.codec import Codec
 from eventstore.errors import InvalidInput, NotFound, WrongExpectedVersion
 from eventstore.log import Log, Purged, new_id
@@ -28,7 +28,6 @@ from projections.transitions import BOARD_STEPS
 from projections.views import Views
 
 Decide = Callable[[Scene], Changes]
-Names = tuple[str, ...]
 
 
 class Board(BoardQueries, Actor):
@@ -133,7 +132,7 @@ class Board(BoardQueries, Actor):
         `lease` is in seconds; a task whose lease has run out is among `stale_claims`. Without one it never is.
         """
         check_name(agent, "agent")
-        return self._stepped(task_id, lambda scene: decide_board.assign(scene, agent, self._until(lease)))
+        return self._stepped(task_id, lambda scene: decide_board.assign(scene, agent, self._lease_until(lease)))
 
     def claim_next(
         self, agent: str, *, lease: float | None = None, tags: Collection[str] | None = None, by_priority: bool = False
@@ -148,7 +147,7 @@ class Board(BoardQueries, Actor):
             task = self.next_ready(tags=tags, by_priority=by_priority)
             return None if task is None else Scene(task.id, {task.id: task}, {})
 
-        return self._carry_out("", look, lambda scene: decide_board.assign(scene, agent, self._until(lease)))
+        return self._carry_out("", look, lambda scene: decide_board.assign(scene, agent, self._lease_until(lease)))
 
     def submit(self, task_id: str, *, agent: str | None = None, claim: int | None = None) -> BoardTask:
         """Hand in the work on a task for review."""
@@ -166,7 +165,9 @@ class Board(BoardQueries, Actor):
 
     def request_changes(self, task_id: str, reason: str, *, lease: float | None = None) -> BoardTask:
         """Give a task in review back to whoever worked on it, with a new claim."""
-        return self._stepped(task_id, lambda scene: decide_board.request_changes(scene, reason, self._until(lease)))
+        return self._stepped(
+            task_id, lambda scene: decide_board.request_changes(scene, reason, self._lease_until(lease))
+        )
 
     def revert(self, task_id: str, reason: str) -> BoardTask:
         """Throw away the work on a task in review: it is ready for anybody."""
@@ -199,7 +200,7 @@ class Board(BoardQueries, Actor):
             check_name(agent, "agent")
 
         def decision(scene: Scene) -> Changes:
-            until = self._until(lease)
+            until = self._lease_until(lease)
             return decide_board.move(scene, status, agent=agent, reason=reason, claim=claim, lease_until=until)
 
         look = partial(self._around if status == "done" else self._near, task_id)
@@ -241,12 +242,9 @@ class Board(BoardQueries, Actor):
         events = self._log.read(BOARD_STREAM + task_id, until=version)
         return Fold.of(events, self._codec).row(BoardTask, task_id)
 
-    def _until(self, lease: float | None) -> datetime | None:
-        return None if lease is None else self._from_now(lease, "lease")
-
 
 def _title(title: str) -> str:
-    if not title.strip():
+    if not isinstance(title, str) or not title.strip():
         raise InvalidInput("the title of a board task is blank", "Say in a few words what is to be done.")
     return title
 
@@ -258,8 +256,8 @@ def _needs(task_ids: Collection[str]) -> Names:
 
 def _names(names: Collection[str], what: str) -> Names:
     """Each of them once."""
-    if isinstance(names, str):
-        raise InvalidInput(f"{names!r} is a text, and no list of names", f"Give a list, even of one {what}.")
+    if isinstance(names, str) or not isinstance(names, Collection):
+        raise InvalidInput(f"{names!r} is no list of names", f"Give a list, even of one {what}.")
     for name in names:
         check_name(name, what)
     return tuple(dict.fromkeys(names))

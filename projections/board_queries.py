@@ -14,7 +14,7 @@ from eventstore.validate import MAX_NUMBER
 from projections import tables
 from projections.decide_board import Scene
 from projections.rows import BoardDependency, BoardTask
-from projections.run_filter import Status, chosen_statuses, json_texts
+from projections.run_filter import Status, check_counts, chosen_statuses, json_texts
 from projections.transitions import BOARD_STEPS
 from projections.views import Views
 
@@ -83,9 +83,7 @@ class BoardQueries:
         gives an empty list. A task must have every one of the tags. `after` is the position of the last task of the
         page before.
         """
-        for name, number in (("after", after), ("limit", limit or 0)):
-            if number < 0:
-                raise InvalidInput(f"{name} of {number}", "Give a number from 0.")
+        check_counts(after=after, limit=limit)
         chosen = chosen_statuses(status, BOARD_STEPS)
         return self._tasks(
             BOARD_TASKS,

@@ -20,7 +20,7 @@ from eventstore.errors import InvalidInput, NotFound, TooLarge, WrongExpectedVer
 from eventstore.failure import Failure, failure_from
 from eventstore.log import ANY, Append, Expect, Log, NewEvent, RecordedEvent
 from eventstore.payload import Values
-from eventstore.values import encode_value
+from eventstore.values import encode_mapping
 from projections.decide import Events, check_may_change
 from projections.queries import Queries
 from projections.resume import Plan
@@ -30,8 +30,8 @@ SeenT = TypeVar("SeenT")
 
 _TURNS = 1024
 """How many runs can have commands at work at once in one process; runs that share a turn wait for one another."""
-_LONGEST = 1_000_000_000
-"""The longest lease or delay, in seconds: some thirty years."""
+LONGEST = 1_000_000_000
+"""The longest lease, delay or grace period, in seconds: some thirty years."""
 
 
 class Resumption(msgspec.Struct, frozen=True):
@@ -98,6 +98,8 @@ class Actor:
         return self._turns[self._place(run_id)]
 
     def _place(self, run_id: str) -> int:
+        if not isinstance(run_id, str):
+            raise InvalidInput(f"the id {run_id!r} is {type(run_id).__name__}, not str", "Give ids as texts.")
         return hash(run_id) % len(self._turns)
 
     def _existing(self, run_id: str) -> Run:
@@ -123,12 +125,16 @@ class Actor:
         return self._log.append(parts).events if any(part.events for part in parts) else ()
 
     def _from_now(self, seconds: float, what: str) -> datetime:
-        if not 0 < seconds <= _LONGEST:
-            raise InvalidInput(f"a {what} of {seconds} seconds", f"Give a positive number up to {_LONGEST:,}, or none.")
+        if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST:
+            hint = f"Give a positive number up to {LONGEST:,}, or none."
+            raise InvalidInput(f"a {what} of {seconds!r} seconds", hint)
         return self._now() + timedelta(seconds=seconds)
 
+    def _lease_until(self, lease: float | None) -> datetime | None:
+        return None if lease is None else self._from_now(lease, "lease")
+
     def _raw(self, metadata: Mapping[str, Any] | None) -> msgspec.Raw | msgspec.UnsetType:
-        return msgspec.Raw(encode_value(dict(metadata))) if metadata else msgspec.UNSET
+        return msgspec.Raw(encode_mapping(metadata)) if metadata else msgspec.UNSET
 
     def _failure(self, error: BaseException | Failure | str, retryable: bool | None) -> Failure:
         """The failure; if its texts are large, cut, with the whole of it in a blob.

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from eventstore.chain import timestamp
 from eventstore.errors import Conflict, Fenced, InvalidTransition, NotFound
 from eventstore.events import (
+    RunCreated,
     TaskRunCancelled,
     TaskRunCompleted,
     TaskRunFailed,
@@ -23,6 +25,7 @@ from eventstore.events import (
     TaskRunScheduled,
     TaskRunSkipped,
     TaskRunStarted,
+    WorkflowSaved,
 )
 from eventstore.failure import Failure
 from eventstore.payload import Value
@@ -48,6 +51,11 @@ class TaskState(msgspec.Struct, frozen=True):
             hint = "Schedule it first."
             raise NotFound(f"task of run {self.run.id!r}", self.task_id, hint)
         return self.task
+
+
+def metadata_of(event: RunCreated | WorkflowSaved) -> dict[str, Any]:
+    """The metadata that something was created with, or is to be."""
+    return {} if isinstance(event.metadata, msgspec.UnsetType) else msgspec.json.decode(event.metadata, type=dict)
 
 
 def check_epoch(run: Run, epoch: int | None) -> None:

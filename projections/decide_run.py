@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
@@ -25,8 +24,8 @@ from eventstore.events import (
 )
 from eventstore.failure import Failure
 from eventstore.payload import Value
-from projections.decide import Events
-from projections.rows import Run, TaskRun, Workflow, WorkflowVersion
+from projections.decide import Events, metadata_of
+from projections.rows import Run, TaskRun, Workflow, WorkflowVersion, json_digest
 from projections.transitions import RESUMABLE, RUN_STEPS, TERMINAL, check_run, steps_from
 
 
@@ -40,7 +39,7 @@ def check_same(known: Run, created: RunCreated | None, wanted: RunCreated) -> No
         created is not None
         and (created.workflow_name, created.user_message) == (wanted.workflow_name, wanted.user_message)
         and (created.input and created.input.digest) == (wanted.input and wanted.input.digest)
-        and _metadata(created) == _metadata(wanted)
+        and json_digest(metadata_of(created)) == json_digest(metadata_of(wanted))
         and (created.workflow_id, created.parent_run_id) == (wanted.workflow_id, wanted.parent_run_id)
         and wanted.workflow_version in (None, created.workflow_version)
         and wanted.workflow_hash in (None, created.workflow_hash)
@@ -176,7 +175,3 @@ def delete(run: Run, unfinished: Sequence[TaskRun], reason: str, *, force: bool)
 
 def _interrupt(running: Sequence[TaskRun], reason: str) -> Events:
     return [TaskRunInterrupted(task.task_id, task.attempt, reason) for task in running]
-
-
-def _metadata(created: RunCreated) -> dict[str, Any]:
-    return {} if isinstance(created.metadata, msgspec.UnsetType) else msgspec.json.decode(created.metadata, type=dict)

@@ -15,7 +15,7 @@ from eventstore.payload import Value
 from eventstore.values import encode_value
 from projections import decide_run
 from projections.decide import Events
-from projections.rows import Run, TaskRun, metadata_digest
+from projections.rows import Run, TaskRun, json_digest
 from projections.transitions import RUN_STEPS, steps_from
 
 _FITS = {
@@ -50,7 +50,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 
 def check_arguments(status: str | None, given: Mapping[str, object]) -> None:
     """Raise `InvalidInput` for an unknown status, or for what would be lost because it says nothing of this one."""
-    if status is not None and status not in RUN_STEPS:
+    if status is not None and (not isinstance(status, str) or status not in RUN_STEPS):
         raise InvalidInput(f"unknown status {status!r}", f"Use one of: {', '.join(RUN_STEPS)}.")
     for name, value in given.items():
         if value not in (None, "") and status not in _FITS[name]:
@@ -113,4 +113,4 @@ def note(run_id: str, known: Metadata, metadata: Mapping[str, Any], write_once: 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any], key: str) -> bool:
     """Whether both say the same JSON of this key; to Python, true, 1 and 1.0 would be equal."""
-    return metadata_digest(key, one[key]) == metadata_digest(key, other[key])
+    return json_digest(one[key]) == json_digest(other[key])

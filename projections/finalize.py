@@ -12,8 +12,7 @@ from projections import decide, decide_run
 from projections.commands import Actor
 from projections.decide import Events, TaskState
 from projections.rows import Run, TaskRun
-
-_UNFINISHED = ("pending", "running", "waiting")
+from projections.transitions import UNFINISHED
 
 EndTask = Callable[[TaskState], Events]
 EndRun = Callable[[Run, Sequence[TaskRun]], Events]
@@ -73,12 +72,12 @@ class FinalizeCommands(Actor):
     def _seen(self, run: Run, task_ids: list[str]) -> _Seen:
         tasks = {task.task_id: task for task in self._queries.task_runs_among(run.id, task_ids)}
         outputs = {output.task_id: output for output in self._queries.outputs_among(run.id, task_ids)}
-        states = {}
-        for task_id in task_ids:
-            task = tasks.get(task_id)
-            attempt = None if task is None else self._queries.get_attempt(run.id, task_id, task.attempt)
-            states[task_id] = TaskState(run, task_id, task, attempt, outputs.get(task_id))
-        return _Seen(run, states, self._queries.list_task_runs(run.id, status=_UNFINISHED))
+        latest = {attempt.task_id: attempt for attempt in self._queries.latest_attempts_among(run.id, task_ids)}
+        states = {
+            task_id: TaskState(run, task_id, tasks.get(task_id), latest.get(task_id), outputs.get(task_id))
+            for task_id in task_ids
+        }
+        return _Seen(run, states, self._queries.list_task_runs(run.id, status=UNFINISHED))
 
     def _end_of_run(
         self, status: str, output: object, error: BaseException | Failure | str | None, reason: str
@@ -95,6 +94,8 @@ class FinalizeCommands(Actor):
         raise InvalidInput(f"a run cannot end as {status!r}", "Use one of: completed, failed, cancelled.")
 
     def _end_of_task(self, task_id: str, end: TaskEnd) -> EndTask:
+        if not isinstance(end, TaskEnd):
+            raise InvalidInput(f"the end of task {task_id!r} is {type(end).__name__}", "Give a TaskEnd.")
         usage = end.usage or {}
         match end.status:
             case "completed":

@@ -24,6 +24,7 @@ from projections.project import project
 from projections.rows import Patch
 from projections.run_files import RunFiles
 from projections.tables import Columns, Contents, DamagedViews
+from projections.views import check_questions
 
 FORMAT = 2
 _EVENTS_AT_ONCE = 2_000
@@ -162,6 +163,7 @@ class FollowingViews:
 
     def ask(self, *queries: Statement) -> list[list[Columns]]:
         """The rows of each query, all from one state, in which everything appended so far shows."""
+        check_questions(queries)
         with self.snapshot() as session:
             return session.ask(queries)
 

@@ -23,6 +23,7 @@ from projections import tables
 from projections.project import project, removal
 from projections.rows import BY_TABLE, Patch
 from projections.tables import Columns, Contents
+from projections.views import check_questions
 
 _EVENTS_AT_ONCE = 2_000
 
@@ -70,6 +71,7 @@ class InlineViews:
 
     def ask(self, *queries: Statement) -> list[list[Columns]]:
         """The rows of each query, all from one state, in which everything appended so far shows. One round trip."""
+        check_questions(queries)
         questions = [Statement(UNPROJECTED), *queries]
         while True:
             # One query may see more than the question before it: what has been appended since is not owed.

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import msgspec
 
-from eventstore.errors import InvalidInput
 from eventstore.log import Append, Expect
+from eventstore.validate import check_zone
 from projections.commands import Actor
 
 
@@ -24,8 +24,7 @@ class Occurring(Actor):
         """The same store, whose commands say that what they append happened at this time; leases and delays count from
         it. When it was recorded is noted by the log's own clock beside it, and the order stays that of the appends.
         """
-        if time.utcoffset() is None:
-            raise InvalidInput(f"time {time} has no time zone", "Use datetime.now(UTC).")
+        check_zone(time)
         other = copy.copy(self)
         other._now = lambda: time
         return other

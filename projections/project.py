@@ -57,6 +57,7 @@ from projections.rows import (
     WorkflowVersion,
     json_column,
     metadata_digest,
+    shown,
     time_column,
 )
 
@@ -90,7 +91,7 @@ def _without_nul(patch: Patch) -> Patch:
 
 
 def _shown(values: Iterable[Any]) -> tuple[Any, ...]:
-    return tuple(value.replace("\0", "\ufffd") if isinstance(value, str) else value for value in values)
+    return tuple(shown(value) if isinstance(value, str) else value for value in values)
 
 
 def _patches(event: msgspec.Struct, recorded: RecordedEvent) -> Iterator[Patch]:

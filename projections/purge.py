@@ -13,7 +13,7 @@ from eventstore.errors import WrongExpectedVersion
 from eventstore.events import TELEMETRY_STREAM
 from eventstore.log import Log
 from eventstore.session import Statement
-from eventstore.validate import MAX_ID_BYTES
+from eventstore.validate import MAX_ID_BYTES, check_name
 from projections import tables
 from projections.decide_purge import check_purge, unreferenced
 from projections.rows import Run
@@ -147,5 +147,6 @@ class Purge:
 
 def _streams(run_id: str) -> list[str]:
     """The streams that hold a run's events: its telemetry, unless no stream can have such a name, and itself."""
+    check_name(run_id, "run id")
     telemetry = TELEMETRY_STREAM + run_id
     return [telemetry, run_id] if len(telemetry.encode()) <= MAX_ID_BYTES else [run_id]

@@ -20,7 +20,7 @@ from projections import tables
 from projections.decide import TaskState
 from projections.resume import Plan, plan, stale_outputs
 from projections.rows import Attempt, Output, RowT, Run, TaskRun, Workflow, WorkflowVersion
-from projections.run_filter import ChosenRuns, RunFilter, Status, chosen_statuses, json_texts
+from projections.run_filter import ChosenRuns, RunFilter, Status, check_counts, chosen_statuses, json_texts
 from projections.tables import Columns
 from projections.transitions import RUN_STEPS, TASK_STEPS
 from projections.views import Views
@@ -54,6 +54,9 @@ ATTEMPTS = f"WHERE {_OF_LIVE_RUN} AND (CAST($2 AS TEXT) IS NULL OR task_id = $2)
 ATTEMPT = f"WHERE {_OF_LIVE_RUN} AND task_id = $2 AND attempt = $3"
 LATEST_ATTEMPT = f"""WHERE {_OF_LIVE_RUN} AND task_id = $2
     AND attempt = (SELECT attempt FROM main.task_runs WHERE run_id = $1 AND task_id = $2)"""
+LATEST_AMONG = f"""WHERE {_OF_LIVE_RUN} AND (task_id, attempt) IN (
+    SELECT task_id, attempt FROM main.task_runs
+    WHERE run_id = $1 AND task_id IN (SELECT value FROM main.json_each($2)))"""
 OUTPUT = f"WHERE {_OF_LIVE_RUN} AND task_id = $2"
 OUTPUTS = f"WHERE {_OF_LIVE_RUN} ORDER BY version"
 OUTPUTS_AMONG = f"""WHERE {_OF_LIVE_RUN} AND task_id IN (SELECT value FROM main.json_each($2))
@@ -118,6 +121,7 @@ class Queries:
         created, give `next_after` of the page before as `after`, from which `offset` counts.
         """
         chosen = ChosenRuns(status, **wanted)
+        check_counts(limit=limit)
         more = limit + 1 if limit > 0 else limit  # to see whether these are the last
         rows, ((total,),) = self._views.ask(
             chosen.rows(after=after, offset=offset, limit=more, newest_first=newest_first), chosen.total()
@@ -212,6 +216,10 @@ class Queries:
     def task_runs_among(self, run_id: str, task_ids: Collection[str]) -> list[TaskRun]:
         """Those of these task runs that there are."""
         return self._rows(TaskRun, TASKS_AMONG, (run_id, json_texts(task_ids)))
+
+    def latest_attempts_among(self, run_id: str, task_ids: Collection[str]) -> list[Attempt]:
+        """The newest attempts of those of these tasks that have one."""
+        return self._rows(Attempt, LATEST_AMONG, (run_id, json_texts(task_ids)))
 
     def outputs_among(self, run_id: str, task_ids: Collection[str]) -> list[Output]:
         """The effective outputs of those of these tasks that have one."""

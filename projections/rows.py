@@ -268,7 +268,20 @@ def duration(row: Run | TaskRun | Attempt) -> timedelta | None:
 
 def metadata_digest(key: str, value: object) -> str:
     """What stands for one thing that a run's metadata say: SHA-256 of the key and the JSON value, names sorted."""
-    return digest_of(json.dumps([key, value], sort_keys=True, separators=(",", ":")).encode())
+    return json_digest([key, value])
+
+
+def json_digest(value: object) -> str:
+    """SHA-256 of a JSON value in one form: names sorted, no spaces, everything outside ASCII escaped.
+
+    So the order of names means nothing, while 1, 1.0 and true differ, which to Python are equal.
+    """
+    return digest_of(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
+
+
+def shown(text: str) -> str:
+    """A text as the views have it: a NUL character, which not every database can keep, shows as U+FFFD."""
+    return text.replace("\0", "\ufffd")
 
 
 def parse(kind: type[RowT], columns: tuple[Scalar, ...]) -> RowT:

@@ -13,13 +13,15 @@ from eventstore.errors import InvalidInput, NotFound, WrongExpectedVersion
 from eventstore.events import RunCreated, RunUpdated
 from eventstore.failure import Failure
 from eventstore.log import Append, new_id
-from eventstore.values import decode_value, encode_value
+from eventstore.validate import check_name
+from eventstore.values import decode_value, encode_mapping
 from projections import decide_run, decide_update
 from projections.commands import Resumption
 from projections.decide import Events, check_may_change
 from projections.decide_update import Metadata, Move
 from projections.rows import Run, TaskRun
-from projections.run_family import UNFINISHED, Families, Member
+from projections.run_family import Families, Member
+from projections.transitions import UNFINISHED
 
 
 class RunCommands(Families):
@@ -51,6 +53,7 @@ class RunCommands(Families):
         was cancelled.
         """
         run_id = str(new_id()) if run_id is None else run_id
+        check_name(run_id, "run id")
         if run_id.startswith("$"):
             raise InvalidInput(f"run id {run_id!r} begins with '$'", "Such ids are reserved for other streams.")
         wanted = RunCreated(
@@ -112,7 +115,7 @@ class RunCommands(Families):
         once another has resumed the run. `lease` is in seconds; until it has run out nobody else can resume the run
         without force. Without one, anybody can at any time.
         """
-        return self._change_run(run_id, lambda run: decide_run.start(run, worker, self._until(lease)))
+        return self._change_run(run_id, lambda run: decide_run.start(run, worker, self._lease_until(lease)))
 
     def wait_run(self, run_id: str, reason: str, *, until: datetime | None = None, epoch: int | None = None) -> Run:
         """Note that the run waits for something outside: an approval, a time, a signal."""
@@ -167,7 +170,7 @@ class RunCommands(Families):
             failure=None if error is None else self._failure(error, None),
             reason=reason,
             worker=worker,
-            lease_until=self._until(lease),
+            lease_until=self._lease_until(lease),
             holding=epoch is not None,
         )
 
@@ -239,7 +242,7 @@ class RunCommands(Families):
                 run,
                 self._tasks(run_id, "running"),
                 worker,
-                self._until(lease),
+                self._lease_until(lease),
                 first_seen_epoch=seen.epoch,
                 now=self._now(),
                 force=force,
@@ -268,9 +271,6 @@ class RunCommands(Families):
                 return Metadata(decode_value(bytes(event.metadata)))
         return known
 
-    def _until(self, lease: float | None) -> datetime | None:
-        return None if lease is None else self._from_now(lease, "lease")
-
 
 def _cancelled(member: Member, run_id: str, reason: str) -> Events:
     cancel = decide_run.cancel if member.run.id == run_id else decide_run.cancel_descendant
@@ -283,5 +283,5 @@ def _ended_if_open(member: Member, reason: str) -> Events:
 
 def _plain(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     """The metadata as they will be read back. Raises `InvalidValue` for what cannot be kept."""
-    plain: dict[str, Any] = decode_value(encode_value(dict(metadata or {})))
+    plain: dict[str, Any] = decode_value(encode_mapping(metadata or {}))
     return plain

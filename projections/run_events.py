@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -37,21 +38,20 @@ class RunEvents(Actor):
         that id is `DuplicateEventId`. Raises `NotFound` if the run is unknown or deleted, `Fenced` if `epoch` is given
         and another worker has resumed the run since, `InvalidInput` or `InvalidValue` for what cannot be kept.
         """
-        new = msgspec.structs.replace(
-            own_event(self._codec, type, data), time=time or self._now(), meta=dict(self._meta)
-        )
-        if event_id is not None:
-            new = msgspec.structs.replace(new, id=event_id)
+        new = own_event(self._codec, type, data, time=time or self._now(), meta=self._meta, id=event_id)
         (recorded,) = self._change(run_id, lambda _: [new], epoch)
         return recorded
 
 
-def own_event(codec: Codec, type: str, data: object) -> NewEvent:
+def own_event(
+    codec: Codec, type: str, data: object, *, time: datetime, meta: Mapping[str, str], id: UUID | None = None
+) -> NewEvent:
     """An event of the user's own, which can be read back. Raises `InvalidInput` or `InvalidValue`."""
     if not isinstance(type, str) or "." not in type:
         hint = "Put a name of your own before it, as in 'billing.charged'."
         raise InvalidInput(f"the event type name {type!r} has no dot", hint)
-    new = codec.encode(data if isinstance(data, msgspec.Struct) else UnknownEvent(type, 1, encode_value(data)))
+    event = data if isinstance(data, msgspec.Struct) else UnknownEvent(type, 1, encode_value(data))
+    new = codec.encode(event, id=id, time=time, meta=meta)
     if new.type != type:
         raise InvalidInput(f"this data is an event of type {new.type!r}, not {type!r}", "Give it that type.")
     codec.decode(new)

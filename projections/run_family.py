@@ -22,9 +22,6 @@ from projections.decide import Events, check_epoch, check_may_change
 from projections.rows import Run, TaskRun
 from projections.transitions import TERMINAL
 
-UNFINISHED = ("pending", "running", "waiting")
-"""Task runs that have not ended."""
-
 TRIES = 10
 """How often a commit over a whole family is refused before the family is brought to rest."""
 
@@ -79,10 +76,11 @@ class Families(Actor):
                 seen, versions = {}, {}
 
     def _bring_to_rest(self, run_id: str, rest: Callable[[Member], Events], epoch: int | None) -> None:
-        coming = [run_id]
-        for member_id in coming:  # which grows
+        seen, coming = set[str](), [run_id]
+        while coming:
+            seen.add(member_id := coming.pop())
             member = self._change_member(member_id, rest, epoch if member_id == run_id else None)
-            coming += [child for child in (member.children if member else ()) if child not in coming]
+            coming += [child for child in (member.children if member else ()) if child not in seen]
 
     def _change_member(self, run_id: str, decide: Callable[[Member], Events], epoch: int | None) -> Member | None:
         while True:

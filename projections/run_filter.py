@@ -14,11 +14,12 @@ from typing import Any, TypedDict
 from eventstore.chain import timestamp
 from eventstore.errors import InvalidInput
 from eventstore.session import Argument, Statement
-from eventstore.validate import MAX_NUMBER
-from eventstore.values import decode_value, encode_value
+from eventstore.validate import MAX_NUMBER, check_zone
+from eventstore.values import decode_value, encode_mapping, encode_value
 from projections import tables
-from projections.rows import Run, metadata_digest
+from projections.rows import Run, metadata_digest, shown
 from projections.transitions import RUN_STEPS, Steps
+from projections.views import check_text
 
 Status = str | Collection[str] | None
 """One status or several; None for any."""
@@ -83,7 +84,7 @@ class ChosenRuns:
         asked = {
             "status": _only(chosen),
             "statuses": _several(chosen),
-            "workflow": workflow and workflow.replace("\0", "\ufffd"),  # as the views show it
+            "workflow": workflow and shown(workflow),
             "workflow_id": workflow_id,
             "parent": parent,
             "created_from": _moment(created_from, "created_from"),
@@ -104,9 +105,7 @@ class ChosenRuns:
 
     def rows(self, *, after: int, offset: int, limit: int | None, newest_first: bool) -> Statement:
         """They themselves, behind a position, but for the first few of these. No limit: all of them."""
-        for name, number in (("after", after), ("offset", offset), ("limit", limit or 0)):
-            if number < 0:
-                raise InvalidInput(f"{name} of {number}", "Give a number from 0.")
+        check_counts(after=after, offset=offset, limit=limit)
         cursor = {("before" if newest_first else "after"): min(after, MAX_NUMBER)} if after else {}
         names = (*self._arguments, *cursor)
         page = (MAX_NUMBER if limit is None else min(limit, MAX_NUMBER), min(offset, MAX_NUMBER))
@@ -137,8 +136,17 @@ def chosen_statuses(status: Status, known: Steps) -> list[str] | None:
     return chosen
 
 
+def check_counts(**counts: int | None) -> None:
+    """Raise `InvalidInput` for one that does not count anything."""
+    for name, count in counts.items():
+        if count is not None and (type(count) is not int or count < 0):
+            raise InvalidInput(f"{name} of {count!r}", "Give a whole number from 0.")
+
+
 def json_texts(texts: Collection[str]) -> str:
-    """Texts as one argument, for `main.json_each`."""
+    """Texts as one argument, for `main.json_each`. Raises `InvalidInput` if no store can hold one of them."""
+    for text in texts:
+        check_text(text)
     return encode_value(list(texts)).decode()
 
 
@@ -151,16 +159,12 @@ def _several(texts: Sequence[str] | None) -> str | None:
 
 
 def _digests(metadata: Mapping[str, Any]) -> list[str]:
-    kept = decode_value(encode_value(dict(metadata)))
+    kept = decode_value(encode_mapping(metadata))
     return [metadata_digest(key, value) for key, value in kept.items()]
 
 
 def _moment(time: datetime | None, what: str) -> str | None:
     if time is None:
         return None
-    if time.utcoffset() is None:
-        raise InvalidInput(f"{what} {time} has no time zone", "Say in which zone, for instance datetime.now(UTC).")
-    try:
-        return timestamp(time)
-    except OverflowError:
-        raise InvalidInput(f"{what} {time} is outside the years 1 to 9999 in UTC") from None
+    check_zone(time, f" in {what}")
+    return timestamp(time)

@@ -41,12 +41,14 @@ class TaskCommands(Telemetry):
         A task that is scheduled already, with the same dependencies, is left as it is.
         """
         for task in tasks:
+            if not isinstance(task, Task):
+                raise InvalidInput(f"{task!r} is no task", "Give a Task, or use schedule_task for its id.")
             if isinstance(task.depends_on, str):
                 raise InvalidInput(f"the dependencies of task {task.id!r} are a text", "Give a list of task ids.")
             for task_id in (task.id, *task.depends_on):
                 check_name(task_id, "task id")
             if task.id in task.depends_on:
-                raise InvalidInput(f"task {task.id!r} depends on itself")
+                raise InvalidInput(f"task {task.id!r} depends on itself", "Leave that dependency out.")
         events = [
             TaskRunScheduled(
                 task.id,

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import logging
 
-import msgspec
-
 from eventstore.errors import EventStoreError, InvalidInput, InvalidValue
 from eventstore.events import TELEMETRY_STREAM, ResultRejected
 from eventstore.log import ANY, Append, NewEvent, RecordedEvent
@@ -27,7 +25,7 @@ class Telemetry(Actor):
         `data` is as for `add_event`. Trouble with the storage is logged as a warning and never raised: no work should
         fail because of a note. Raises `InvalidInput` or `InvalidValue` for what could never be noted.
         """
-        new = msgspec.structs.replace(own_event(self._codec, type, data), time=self._now(), meta=dict(self._meta))
+        new = own_event(self._codec, type, data, time=self._now(), meta=self._meta)
         try:
             self._log.append([_part(run_id, new)])
         except (InvalidInput, InvalidValue):

@@ -19,19 +19,20 @@ import msgspec
 
 from eventstore.errors import InvalidInput
 from eventstore.values import MAX_DEPTH, deeper_than
-from projections.packed import FETCH_AGAIN, read_packed
+from projections.packed import decode_json, read_packed
 from projections.temporal_values import value_of
 
 MAX_HISTORY_BYTES = 256 * 1024 * 1024
 """The most a history may come to, decompressed."""
 
+WHOLE = "Export the whole history, as JSON."
 STARTED = "workflowExecutionStarted"
 ENDS = frozenset(
     f"workflowExecution{end}" for end in ("Completed", "Failed", "TimedOut", "Canceled", "Terminated", "ContinuedAsNew")
 )
 
 _T = TypeVar("_T")
-_WHOLE = "Export the whole history, as JSON."
+_HISTORY = "a history of Temporal"
 _SHOUTED = re.compile(r"EVENT_TYPE((?:_[A-Z0-9]+)+)")
 _SPELT = re.compile(r"[A-Z][A-Za-z0-9]*")
 _QUOTES = reprlib.Repr()
@@ -137,13 +138,15 @@ def read_history(path: Path) -> History:
 def _history(data: bytes) -> History:
     if deeper_than(data, MAX_DEPTH):
         raise InvalidInput(f"nested deeper than {MAX_DEPTH} levels", "No history of Temporal is.")
-    bare = data.lstrip().startswith(b"[")
-    raws = _decoded(data, list[msgspec.Raw]) if bare else _decoded(data, _File).events
+    if data.lstrip().startswith(b"["):
+        raws = decode_json(data, list[msgspec.Raw], _HISTORY, WHOLE)
+    else:
+        raws = decode_json(data, _File, _HISTORY, WHOLE).events
     if not raws:
-        raise InvalidInput("has no events", _WHOLE)
+        raise InvalidInput("has no events", WHOLE)
     events = tuple(_event(raw, number) for number, raw in enumerate(raws, 1))
     if events[0].type != STARTED:
-        raise InvalidInput(f"begins with {_QUOTES.repr(events[0].type)}, not with {STARTED!r}", _WHOLE)
+        raise InvalidInput(f"begins with {_QUOTES.repr(events[0].type)}, not with {STARTED!r}", WHOLE)
     for event, following in pairwise(events):
         if following.type == STARTED or event.type in ENDS:
             raise InvalidInput(
@@ -157,16 +160,16 @@ def _history(data: bytes) -> History:
 
 
 def _event(raw: msgspec.Raw, number: int) -> HistoryEvent:
-    fields = _decoded(raw, dict[str, object])
+    fields = decode_json(raw, dict[str, object], _HISTORY, WHOLE)
     entry = _converted(fields, _Entry, number)
     if entry.event_id != number:
-        raise InvalidInput(f"event {entry.event_id} stands where event {number} should", _WHOLE)
+        raise InvalidInput(f"event {entry.event_id} stands where event {number} should", WHOLE)
     try:
         time = entry.event_time.astimezone(UTC) if entry.event_time.tzinfo else None
     except OverflowError:
         time = None
     if time is None:
-        raise InvalidInput(f"event {number} has the time {entry.event_time}, without a zone or out of range", _WHOLE)
+        raise InvalidInput(f"event {number} has the time {entry.event_time}, without a zone or out of range", WHOLE)
     type = _type(entry.event_type, number)
     summary = entry.user_metadata and entry.user_metadata.summary
     return HistoryEvent(
@@ -187,21 +190,10 @@ def _type(spelt: str, number: int) -> str:
     return name[0].lower() + name[1:]
 
 
-def _decoded(data: bytes | msgspec.Raw, kind: type[_T]) -> _T:
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except msgspec.ValidationError as error:
-        raise InvalidInput(f"not a history of Temporal: {error}", _WHOLE) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if not bytes(data).rstrip().endswith((b"}", b"]")):
-            raise InvalidInput("cut short, or not JSON at all", FETCH_AGAIN) from None
-        raise InvalidInput(f"not JSON: {error}", "JSON has no NaN, no Infinity and no comments.") from None
-
-
 def _converted(fields: object, kind: type[_T], number: int) -> _T:
     """The fields that are known. Integers of 64 bits stand in texts, as Protobuf has it; null stands for nothing."""
     given = {name: value for name, value in fields.items() if value is not None} if isinstance(fields, dict) else fields
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidInput(f"event {number} is not as Temporal writes it: {error}", _WHOLE) from None
+        raise InvalidInput(f"event {number} is not as Temporal writes it: {error}", WHOLE) from None

@@ -40,14 +40,13 @@ from eventstore.failure import Failure
 from eventstore.payload import Value
 from eventstore.validate import check_name
 from eventstore.values import encode_value
-from projections.temporal import ENDS, History, HistoryEvent
+from projections.temporal import ENDS, WHOLE, History, HistoryEvent
 from projections.temporal_values import failure_of, values_of
 
 MOST_IMPLIED = 10_000
 """How many attempts that a history only implies are told, at most."""
 
 _WORKER = "temporal"
-_WHOLE = "Export the whole history, as JSON."
 _SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?s")
 _UNTOLD = Failure(type="Untold", message="the history does not say what this attempt failed with")
 _UNNAMED = Failure(type="Failure")
@@ -215,10 +214,10 @@ class _Execution:
     def _attempt(self, event: HistoryEvent) -> _Events:
         activity, number = self._activity(event), event.attributes.attempt or 1
         if activity.running:
-            raise InvalidInput(f"event {event.id} starts an activity that is running", _WHOLE)
+            raise InvalidInput(f"event {event.id} starts an activity that is running", WHOLE)
         self._implied += number - 1
         if self._implied > MOST_IMPLIED:
-            raise InvalidInput(f"event {event.id} implies {number - 1:,} attempts, too many to be told", _WHOLE)
+            raise InvalidInput(f"event {event.id} implies {number - 1:,} attempts, too many to be told", WHOLE)
         last = failure_of(event.attributes.last_failure) or _UNTOLD
         for earlier in range(1, number):
             yield TaskRunStarted(activity.task_id, earlier, epoch=self._epoch)
@@ -251,7 +250,7 @@ class _Execution:
         scheduled = event.attributes.scheduled_event_id
         if scheduled not in self._activities:
             told = f"event {event.id} is about an activity of event {scheduled}, which has none that is open"
-            raise InvalidInput(told, _WHOLE)
+            raise InvalidInput(told, WHOLE)
         return self._activities[scheduled]
 
     def _output(self, result: object) -> Value:

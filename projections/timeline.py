@@ -139,7 +139,7 @@ class _Course:
         self._scheduled: dict[str, datetime] = {}
         self._due: dict[str, datetime] = {}
         self._settled: dict[str, datetime] = {}
-        self._newest: dict[str, tuple[str, int]] = {}
+        self._newest: dict[str, int] = {}
         self._driven: datetime | None = None
 
     def take(self, event: msgspec.Struct, time: datetime) -> None:
@@ -170,9 +170,9 @@ class _Course:
                 self._due[task_id] = time
 
     def _start(self, task_id: str, number: int, worker: str, time: datetime) -> None:
-        before = self.spans.get(self._newest.get(task_id, ("", 0)))
+        before = self.spans.get((task_id, self._newest.get(task_id, 0)))
         ready_at = self._ready_at(task_id)
-        self._newest[task_id] = (task_id, number)
+        self._newest[task_id] = number
         self.spans[task_id, number] = Span(
             task_id=task_id,
             attempt=number,

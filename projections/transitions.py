@@ -39,6 +39,9 @@ BOARD_STEPS: Steps = {
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 """Run statuses in which nothing is going on. A failed run is terminal and still resumable: separate questions."""
 
+UNFINISHED = ("pending", "running", "waiting")
+"""Task run statuses in which there is no end yet."""
+
 RESUMABLE = frozenset({"pending", "running", "waiting", "failed"})
 
 

@@ -12,7 +12,7 @@ import msgspec
 from eventstore.errors import InvalidInput, NotFound
 from eventstore.events import RunEvent
 from eventstore.log import RecordedEvent
-from eventstore.validate import MAX_NUMBER
+from eventstore.validate import MAX_NUMBER, check_zone
 from projections import bisection, differences, explain, timeline, tree
 from projections.bisection import Predicate
 from projections.commands import Actor
@@ -67,7 +67,8 @@ class Travel(Actor):
 
         Folded from the log: up to the position, and from all of it for a time, for clocks are not the order of events.
         """
-        _check_zone(time)
+        if time is not None:
+            check_zone(time)
         fold, over = Fold(), set()
         for recorded in self._log.read_all(until=_bounded(position), types=RUN_TYPES if time is None else None):
             if time is not None and recorded.recorded_at > time:
@@ -125,11 +126,11 @@ class Travel(Actor):
     def _events(self, point: Point) -> Iterator[RecordedEvent]:
         """The events of the run up to the point."""
         time, position = point.time, point.position
-        _check_zone(time)
         events: Iterable[RecordedEvent] = self._log.read(point.run_id, until=_bounded(point.version))
         if position is not None:
             events = takewhile(lambda event: event.position <= position, events)
         if time is not None:
+            check_zone(time)
             events = takewhile(lambda event: event.recorded_at <= time, events)
         return iter(events)
 
@@ -154,10 +155,7 @@ class Travel(Actor):
         return run, fold, history
 
 
-def _check_zone(time: datetime | None) -> None:
-    if time is not None and time.utcoffset() is None:
-        raise InvalidInput(f"time {time} has no time zone", "Use datetime.now(UTC).")
-
-
 def _bounded(number: int | None) -> int | None:
+    if number is not None and type(number) is not int:
+        raise InvalidInput(f"{number!r} is no version and no position", "Give a whole number.")
     return None if number is None else min(number, MAX_NUMBER)

@@ -17,16 +17,16 @@ from eventstore.blobs import RENEWAL
 from eventstore.chain import timestamp
 from eventstore.errors import EventStoreError, InvalidInput, NotFound
 from eventstore.session import Argument, Statement
-from eventstore.validate import MAX_NUMBER
-from projections.commands import Actor
+from eventstore.validate import MAX_NUMBER, check_zone
+from projections.commands import LONGEST, Actor
 from projections.purge import Purge, PurgedRuns, Refused
+from projections.rows import shown
 from projections.run_filter import Status, chosen_statuses, json_texts
 from projections.transitions import RUN_STEPS, TERMINAL
 from projections.views import Views
 
 GRACE = 3600.0
 """Seconds for which a blob stays, though nothing refers to it yet."""
-_LONGEST = 1_000_000_000
 
 ENDED = """SELECT id, position FROM main.workflow_runs
     WHERE finished_at < $1 AND position < $2 AND position > 0
@@ -110,8 +110,7 @@ class Upkeep(Actor):
         is gone from all files at its end. One that cannot be removed stops no other, and is in the result with the
         reason.
         """
-        if ended_before.utcoffset() is None:
-            raise InvalidInput(f"the time {ended_before} has no time zone", "Use datetime.now(UTC).")
+        check_zone(ended_before)
         if batch < 1 or (limit is not None and limit < 0):
             raise InvalidInput(f"a limit of {limit} and batches of {batch}", "Give numbers from 0, and from 1.")
         purge = self._purge(reason, grace, dry_run=dry_run)
@@ -144,8 +143,8 @@ class Upkeep(Actor):
         self._views.reclaim()
 
     def _purge(self, reason: str, grace: float, *, dry_run: bool) -> Purge:
-        if not 0 <= grace <= _LONGEST:
-            raise InvalidInput(f"a grace period of {grace} seconds", f"Give a number from 0 to {_LONGEST:,}.")
+        if not isinstance(grace, int | float) or not 0 <= grace <= LONGEST:
+            raise InvalidInput(f"a grace period of {grace!r} seconds", f"Give a number from 0 to {LONGEST:,}.")
         meta = {**self._meta, "reason": reason} if reason else self._meta
         kept_before = self._now() - timedelta(seconds=grace) - RENEWAL
         return Purge(self._log, self._views, self._values.blobs, meta=meta, kept_before=kept_before, dry_run=dry_run)
@@ -153,10 +152,10 @@ class Upkeep(Actor):
     def _ended(
         self, before: datetime, statuses: str, workflow: str | None, batch: int, *, deleted_only: bool
     ) -> Iterator[list[str]]:
-        shown = workflow and workflow.replace("\0", "\ufffd")  # as the views show it
+        name = workflow and shown(workflow)
         last: Argument = MAX_NUMBER
         while True:
-            arguments = (timestamp(before), last, statuses, shown, int(deleted_only), batch)
+            arguments = (timestamp(before), last, statuses, name, int(deleted_only), batch)
             (rows,) = self._views.ask(Statement(ENDED, arguments))
             if not rows:
                 return

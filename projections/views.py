@@ -6,13 +6,14 @@ log's own database, changed in the transaction of each append.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from eventstore.errors import LogCorrupt
+from eventstore.errors import InvalidInput, LogCorrupt
 from eventstore.log import RecordedEvent
 from eventstore.session import Session, Statement
+from eventstore.validate import MAX_NUMBER
 from projections.tables import Columns, Contents
 
 
@@ -45,3 +46,22 @@ class Views(Protocol):
 
     def close(self) -> None:
         """Release what the log does not own. Repeated calls do nothing."""
+
+
+def check_questions(questions: Iterable[Statement]) -> None:
+    """Refuse what not every database can be asked about, so that all of them say the same. Raises `InvalidInput`."""
+    for question in questions:
+        for argument in question.arguments:
+            if type(argument) is int:
+                if abs(argument) > MAX_NUMBER:
+                    raise InvalidInput(f"{argument} is beyond 64 bits", "No number in a store is.")
+            elif argument is not None:
+                check_text(argument)
+
+
+def check_text(text: object) -> None:
+    """Refuse what is no text, or one that no store can look up. Raises `InvalidInput`."""
+    if not isinstance(text, str):
+        raise InvalidInput(f"{text!r} is {type(text).__name__}, not str", "Give ids and names as texts.")
+    if "\0" in text:
+        raise InvalidInput(f"{text!r} contains a NUL character", "No id in a store has one.")

@@ -8,32 +8,29 @@ files: size, nesting, references, cycles and numbers are checked here, before an
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
 import math
 import reprlib
-import zlib
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Annotated, BinaryIO, TypedDict, TypeVar
+from typing import Annotated, TypedDict
 
 import msgspec
 
 from eventstore.errors import InvalidInput
 from eventstore.values import MAX_DEPTH, deeper_than
+from projections.packed import FETCH_AGAIN, decode_json, read_packed
 
 VERSIONS = ("1.4", "1.5")
 
 MAX_TRACE_BYTES = 256 * 1024 * 1024
 """The most a trace may come to, decompressed."""
 
-_T = TypeVar("_T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_GZIP = b"\x1f\x8b"
-_CHUNK = 1024 * 1024
-_FETCH = "Fetch the file again."
+_TRACE = "a WfFormat trace"
+_TOOLS = "WfCommons and its tools write them."
 _WHOLE = "Import a trace of a whole execution."
 _QUOTES = reprlib.Repr()
 _QUOTES.maxstring = 80  # the middle of a longer one is left out
@@ -155,44 +152,19 @@ def read_trace(path: Path) -> Trace:
     trace.
     """
     try:
-        return _trace(_content(path))
+        return _trace(read_packed(path, MAX_TRACE_BYTES))
     except InvalidInput as error:
         raise InvalidInput(f"{path}: {error.reason}", error.hint) from None
-
-
-def _content(path: Path) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            if not file.peek(len(_GZIP)).startswith(_GZIP):
-                return _limited(file)
-            with gzip.GzipFile(fileobj=file) as unpacked:
-                return _limited(unpacked)
-    except EOFError:
-        raise InvalidInput("cut short: its gzip stream has no end", _FETCH) from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise InvalidInput(f"damaged: {error}", _FETCH) from None
-    except OSError as error:
-        raise InvalidInput(str(error.strerror), "Name a file that exists and can be read.") from None
-
-
-def _limited(file: BinaryIO | gzip.GzipFile) -> bytes:
-    """All of it, or a refusal as soon as it proves too large: a small gzip file can hold terabytes."""
-    content = bytearray()
-    while chunk := file.read(_CHUNK):
-        content += chunk
-        if len(content) > MAX_TRACE_BYTES:
-            raise InvalidInput(f"larger than {MAX_TRACE_BYTES:,} bytes, decompressed", "Import a smaller trace.")
-    return bytes(content)
 
 
 def _trace(data: bytes) -> Trace:
     if deeper_than(data, MAX_DEPTH):
         raise InvalidInput(f"nested deeper than {MAX_DEPTH} levels", "No WfFormat trace is.")
-    version = _decoded(data, _Version).schema_version
+    version = decode_json(data, _Version, _TRACE, _TOOLS).schema_version
     if version not in VERSIONS:
         hint = f"Convert it to a version that can be read: {', '.join(VERSIONS)}."
         raise InvalidInput(f"WfFormat version {_QUOTES.repr(version)} is not supported", hint)
-    file = _decoded(data, _File)
+    file = decode_json(data, _File, _TRACE, _TOOLS)
     specified, executed = file.workflow.specification, file.workflow.execution
     if version == "1.4":
         specified = executed = _with_ids(file.workflow)
@@ -214,17 +186,6 @@ def _trace(data: bytes) -> Trace:
         makespan=executed.makespan_in_seconds,
         digest=hashlib.sha256(data).hexdigest(),
     )
-
-
-def _decoded(data: bytes, kind: type[_T]) -> _T:
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except msgspec.ValidationError as error:
-        raise InvalidInput(f"not a WfFormat trace: {error}", "WfCommons and its tools write them.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if not data.rstrip().endswith(b"}"):
-            raise InvalidInput("cut short, or not JSON at all", _FETCH) from None
-        raise InvalidInput(f"not JSON: {error}", "JSON has no NaN, no Infinity and no comments.") from None
 
 
 def _with_ids(workflow: _Workflow) -> _Section:
@@ -256,7 +217,7 @@ def _tasks(specified: tuple[_Entry, ...], executed: tuple[_Entry, ...]) -> tuple
     entries, runs = _by_id(specified, "tasks"), _by_id(executed, "execution entries")
     for run in runs:
         if run not in entries:
-            raise InvalidInput(f"execution entry {_QUOTES.repr(run)} belongs to no task", _FETCH)
+            raise InvalidInput(f"execution entry {_QUOTES.repr(run)} belongs to no task", FETCH_AGAIN)
     for task in entries:
         if task not in runs:
             raise InvalidInput(f"task {_QUOTES.repr(task)} has no execution entry", _WHOLE)
@@ -268,9 +229,9 @@ def _by_id(entries: tuple[_Entry, ...], what: str) -> dict[str, _Entry]:
     found: dict[str, _Entry] = {}
     for entry in entries:
         if not entry.id:
-            raise InvalidInput(f"one of its {what} has no id", _FETCH)
+            raise InvalidInput(f"one of its {what} has no id", FETCH_AGAIN)
         if entry.id in found:
-            raise InvalidInput(f"two of its {what} have the id {_QUOTES.repr(entry.id)}", _FETCH)
+            raise InvalidInput(f"two of its {what} have the id {_QUOTES.repr(entry.id)}", FETCH_AGAIN)
         found[entry.id] = entry
     return found
 
@@ -283,7 +244,7 @@ def _parents(entries: dict[str, _Entry]) -> dict[str, dict[str, None]]:
             if other not in entries:
                 kind = "parent" if other in entry.parents else "child"
                 told = f"task {_QUOTES.repr(task)} has the unknown {kind} {_QUOTES.repr(other)}"
-                raise InvalidInput(told, _FETCH)
+                raise InvalidInput(told, FETCH_AGAIN)
         for child in entry.children:
             parents[child][task] = None
     try:

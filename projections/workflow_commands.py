@@ -11,7 +11,7 @@ from eventstore.validate import check_name
 from projections import decide_workflow
 from projections.commands import Actor
 from projections.decide import Events
-from projections.rows import Workflow
+from projections.rows import Workflow, json_digest
 
 
 class WorkflowCommands(Actor):
@@ -36,7 +36,7 @@ class WorkflowCommands(Actor):
         """
         check_name(workflow_id, "workflow id")
         kept = self._values.keep(definition)
-        hash = decide_workflow.definition_hash(self._values.load(kept))
+        hash = json_digest(self._values.load(kept))
         wanted = WorkflowSaved(workflow_id, name, 0, hash, kept, self._raw(metadata))
         version = 0
 

@@ -93,7 +93,8 @@ def purge(
         if result.runs and not dry_run:
             _ask(f"Remove {_amount(result)} for good?", yes=yes)
             result = purged(store, dry_run=False)
-            store.reclaim()
+            if before is None:
+                store.reclaim()
     if format == "text":
         for run_id in result.runs:
             click.echo(f"{'would purge' if dry_run else 'purged'} {safe(run_id)}")

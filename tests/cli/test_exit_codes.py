@@ -143,10 +143,17 @@ def test_text_that_is_no_utf_8_is_a_usage_error(run: Run, address: str) -> None:
         ["events", "\udcff"],
         ["outputs", "done", "\udcff"],
         ["runs", "--workflow", "\udcff"],
+        ["purge", "\udcff", "--yes"],
+        ["board", "show", "\udcff"],
+        ["board", "list", "--assignee", "\udcff"],
     ):
-        ended = run(*command, "-s", address)
-        assert (ended.code, ended.out) == (2, "")
-        assert "lone surrogate" in ended.err
+        assert_refused(run(*command, "-s", address), 2, "lone surrogate")
+
+
+def test_numbers_and_times_that_no_store_has_are_usage_errors(run: Run, address: str) -> None:
+    assert_refused(run("board", "list", "--priority", 10**30, "-s", address), 2, "beyond 64 bits")
+    for time in ("0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00"):
+        assert_refused(run("purge", "--ended-before", time, "-s", address), 2, "outside the years 1 to 9999")
 
 
 def test_a_damaged_log_is_corrupt(run: Run, folder: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from eventstore.errors import Conflict, InvalidValue, TooLarge
+from eventstore.errors import Conflict, InvalidInput, InvalidValue, TooLarge
 from eventstore.payload import Values
 from projections import Store
 from tests.stores import completed, open_again, run_of
@@ -68,6 +68,51 @@ def test_what_no_reader_could_read_is_refused(store: Store, command: Callable[[A
         command(store)
     assert store.log.head() == head
     assert store.get_run("run") is not None
+
+
+AFTER_ALL = datetime.max.replace(tzinfo=timezone(-timedelta(hours=12)))
+IMPOSSIBLE: dict[str, Callable[[Any], object]] = {
+    "NUL in a run id": lambda store: store.get_run("a\0b"),
+    "NUL in a task id": lambda store: store.complete_task("run", "a\0b"),
+    "NUL in a tag": lambda store: store.board.list(tags=["a\0b"]),
+    "NUL in a parent": lambda store: store.list_runs(parent="a\0b"),
+    "NUL in a run to purge": lambda store: store.purge_run("a\0b"),
+    "lone surrogate in a run to purge": lambda store: store.purge_run("\ud800"),
+    "list for an id": lambda store: store.start_run(["run"]),
+    "bytes for an id": lambda store: store.get_run(b"run"),
+    "list for a task": lambda store: store.get_task_run("run", ["a"]),
+    "number for the id of a new run": lambda store: store.create_run("flow", run_id=7),
+    "number for a title": lambda store: store.board.create(7),
+    "number for tags": lambda store: store.board.create("Paint", tags=7),
+    "number in tags": lambda store: store.board.list(tags=[7]),
+    "huge priority": lambda store: store.board.list(priority=2**63),
+    "huge attempt": lambda store: store.get_attempt("run", "a", -(2**70)),
+    "fraction of a limit": lambda store: store.page_runs(limit=1.5),
+    "fraction of an offset": lambda store: store.page_runs(offset=1.5),
+    "fraction of tasks": lambda store: store.board.list(limit=1.5),
+    "text for a limit": lambda store: store.list_runs(limit=""),
+    "fraction of a version": lambda store: store.as_of("run", version=1.5),
+    "text for metadata": lambda store: store.create_run("flow", metadata="text"),
+    "text for metadata to look for": lambda store: store.list_runs(metadata="text"),
+    "text for a lease": lambda store: store.start_run("run", lease="600"),
+    "text for a time": lambda store: store.purge_runs(ended_before="2026-01-01"),
+    "time outside of UTC": lambda store: store.purge_runs(ended_before=AFTER_ALL),
+    "text for the end of a task": lambda store: store.finish_run("run", "failed", tasks={"a": "failed"}, error="no"),
+    "text for a task": lambda store: store.schedule_tasks("run", ["b"]),
+    "no error": lambda store: store.fail_task("run", "a", None),
+    "list for a status": lambda store: store.update_run("run", status=["failed"]),
+}
+
+
+@pytest.mark.parametrize("ask", IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
+def test_what_nobody_can_mean_is_refused_alike_by_every_store(store: Store, ask: Callable[[Any], object]) -> None:
+    run_of(store, "a")
+    store.start_task("run", "a")
+    head = store.log.head()
+    with pytest.raises(InvalidInput) as caught:
+        ask(store)
+    assert caught.value.hint
+    assert store.log.head() == head
 
 
 def test_an_output_that_is_too_large_is_refused_and_the_run_can_still_be_failed(

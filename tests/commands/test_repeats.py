@@ -60,6 +60,14 @@ def test_a_run_with_other_content_is_a_conflict(store: Store, field: str) -> Non
     assert store.get_run("run") == first
 
 
+def test_metadata_are_the_same_if_they_are_the_same_json(store: Store) -> None:
+    create(store, workflow_name="flow", metadata={"a": {"b": 1, "c": 2}})
+    create(store, workflow_name="flow", metadata={"a": {"c": 2, "b": 1}})
+    for other in (True, 1.0):
+        with pytest.raises(Conflict):
+            create(store, workflow_name="flow", metadata={"a": {"b": other, "c": 2}})
+
+
 def test_a_run_that_has_gone_on_is_still_the_run_that_was_created(store: Store) -> None:
     create(store, **CONTENT)
     store.start_run("run")

@@ -11,7 +11,7 @@ import pytest
 from eventstore.errors import InvalidValue, NotFound
 from eventstore.events import WORKFLOW_STREAM
 from projections import Store, Workflow, open_store
-from projections.decide_workflow import definition_hash
+from projections.rows import json_digest
 from tests.stores import Clock, check_views
 
 from .test_concurrency import WORKERS, at_once
@@ -33,7 +33,7 @@ def definition_of(store: Store, workflow: Workflow | None) -> Any:
 def test_a_definition_is_returned_as_it_is_kept(store: Store) -> None:
     saved = store.save_workflow("w", STEPS, name="Weekly", metadata={"tags": ["a"]})
     assert (saved.id, saved.name, saved.version, saved.metadata) == ("w", "Weekly", 1, {"tags": ["a"]})
-    assert saved.hash == definition_hash(STEPS)
+    assert saved.hash == json_digest(STEPS)
     assert saved == store.get_workflow("w")
     assert definition_of(store, saved) == STEPS
     assert store.list_workflows() == [saved]
@@ -264,4 +264,4 @@ def test_definitions_are_made_again_from_the_log(store: Store) -> None:
 
 def test_the_hash_is_that_of_the_names_in_order_without_spaces_and_in_ascii() -> None:
     one_form = rb'{"a":null,"b":["\u00fc",1.5]}'
-    assert definition_hash({"b": ["ü", 1.5], "a": None}) == sha256(one_form).hexdigest()
+    assert json_digest({"b": ["ü", 1.5], "a": None}) == sha256(one_form).hexdigest()
