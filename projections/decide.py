@@ -49,7 +49,7 @@ class TaskState(msgspec.Struct, frozen=True):
         """The task run; `NotFound` if it was never scheduled."""
         if self.task is None:
             hint = "Schedule it first."
-            raise NotFound(f"task of run {self.run.id!r}", self.task_id, hint)
+            raise NotFound(f"task of run {self.run.id!r} named", self.task_id, hint)
         return self.task
 
 

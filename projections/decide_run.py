@@ -64,7 +64,9 @@ def pin(
         return wanted
     if version is None:
         asked = wanted.workflow_hash if wanted.workflow_version is None else str(wanted.workflow_version)
-        raise NotFound(f"version of workflow {workflow.id!r}", asked or "", f"Its newest one is {workflow.version}.")
+        raise NotFound(
+            f"version of workflow {workflow.id!r} that is", asked or "", f"Its newest one is {workflow.version}."
+        )
     if wanted.workflow_hash not in (None, version.hash):
         reason = f"version {version.version} of workflow {workflow.id!r} does not have the hash that was asked for"
         raise Conflict(reason, "Give one of the two, or both as they were saved.")

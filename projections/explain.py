@@ -81,7 +81,7 @@ def explain(
     tasks = sorted(fold.rows(TaskRun), key=lambda task: (task.position, task.task_id))
     task = next((task for task in tasks if task.task_id == task_id), None)
     if task is None:
-        raise NotFound(f"task of run {run.id!r}", task_id, "It was never scheduled.")
+        raise NotFound(f"task of run {run.id!r} named", task_id, "It was never scheduled.")
     outputs = {output.task_id: output for output in sorted(fold.rows(Output), key=lambda output: output.version)}
     resuming = plan(run, tasks, list(outputs.values()), fold.rows(Attempt), now)
     state, reason = _state(task, outputs.get(task_id), resuming)

@@ -301,5 +301,5 @@ class StateStore(Face):
     def _task_run(self, execution_id: str, task_id: str) -> TaskRun:
         task = self.store.get_task_run(execution_id, task_id)
         if task is None:
-            raise NotFound(f"task of run {execution_id!r}", task_id, "Create it first.")
+            raise NotFound(f"task of run {execution_id!r} named", task_id, "Create it first.")
         return task

@@ -74,7 +74,7 @@ def show(workflow_id: str, version: int | None, address: str, format: Format) ->
             definition = next((each.definition for each in versions if each.version == version), None)
             if definition is None:
                 hint = f"The newest one is {found.version}."
-                raise NotFound(f"version of workflow {workflow_id!r}", str(version), hint)
+                raise NotFound(f"version of workflow {workflow_id!r} that is", str(version), hint)
             print_json(store.load(definition))
             return
         definition = _loaded(store, found.definition) if format != "text" else None

@@ -111,7 +111,7 @@ def test_a_completion_with_another_output_is_a_conflict(store: Store) -> None:
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
 def test_a_command_on_a_task_there_is_not_is_refused(store: Store, command: Command) -> None:
     run_of(store)
-    with pytest.raises(NotFound, match="task of run 'run' 'a'"):
+    with pytest.raises(NotFound, match="task of run 'run' named 'a'"):
         command(store)
     assert store.log.head() == 2
 
