@@ -15,20 +15,20 @@ from itertools import chain
 from pathlib import Path
 
 from eventstore.codec import Codec
-from eventstore.errors import EventStoreError, LogCorrupt, RowCorrupt
+from eventstore.errors import EventStoreError, LogCorrupt, RowCorrupt, UnsupportedStore
 from eventstore.log import PURGES, RecordedEvent
 from eventstore.purges import purge_of
-from eventstore.schema import migrate
+from eventstore.schema import migrate, newest_version, version_of
 from eventstore.sql_blobs import SqlBlobs
 from eventstore.sql_reader import LAST, all_events
-from eventstore.sqlite import LAST_POSITION, NEXT_POSITION, SqliteLog
-from eventstore.sqlite_database import SETTINGS, translated
+from eventstore.sqlite import LAST_POSITION, NEXT_POSITION
+from eventstore.sqlite_database import SETTINGS, SqliteDatabase, translated
 from eventstore.sqlite_session import SqliteSession, connect, transaction
 from projections import tables
 from projections.findings import RESTORE, Finding
 from projections.inline_views import NEXT_POSITION as POSITION_AFTER
 from projections.inline_views import UNPROJECTED
-from projections.rows import BY_TABLE, Run
+from projections.rows import BY_TABLE
 from projections.verify import Audit, Report, evidence
 
 INTEGRITY = "PRAGMA integrity_check"
@@ -36,31 +36,49 @@ OBJECTS = """SELECT type || ' ' || name, sql, tbl_name FROM main.sqlite_master
     WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"""
 BEING_PURGED = "SELECT run_id FROM main.purging"
 
+SCHEMAS = {
+    "log": package_files("eventstore.schema").joinpath("sqlite"),
+    "views": package_files("projections").joinpath("schema/sqlite"),
+}
+"""The parts of the schema, and where their versions are."""
+
 
 def verify_sqlite(path: Path, codec: Codec) -> Report:
-    """Check everything in the file, as it is at one moment. Changes nothing, and keeps no writer waiting.
+    """Check everything in the file, as it is at one moment. Changes nothing, and keeps no writer waiting. What an older
+    program has made is checked as that made it.
 
     Raises what opening the file raises.
     """
     with (
-        closing(SqliteLog(path, create=False)) as log,
+        closing(SqliteDatabase(path, durable=True, create=False)) as database,
         closing(Audit(codec)) as audit,
         closing(connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection,
     ):
         # Not the log's own way to read: after SQLite has met damage, it may refuse to end a transaction in order.
         connection.executescript(f"{SETTINGS}; BEGIN")
         check = _Check(SqliteSession(connection), path)
+        with database.translating():
+            check.versions()
         found = [*check.guarded(check.file()), *check.guarded(check.schema())]
         found += check.guarded(check.events(audit))
         drift = list(check.guarded(check.views(audit)))
         broken = audit.broken or any(finding.severity == "error" for finding in found)
-        blobs = audit.check_blobs(SqlBlobs(log.database))
+        blobs = audit.check_blobs(SqlBlobs(database))
         return audit.report(chain(found, map(evidence, drift) if broken else drift, blobs))
 
 
 class _Check:
     def __init__(self, session: SqliteSession, path: Path) -> None:
         self._session, self._path = session, path
+        self._versions: dict[str, int] = {}
+
+    def versions(self) -> None:
+        """See which versions the parts of the schema have. Raises `UnsupportedStore` if a newer program made them."""
+        for part, folder in SCHEMAS.items():
+            version, newest = version_of(self._session, part), newest_version(folder)
+            if version > newest:
+                raise UnsupportedStore(part, version, newest)
+            self._versions[part] = version
 
     def guarded(self, findings: Iterator[Finding]) -> Iterator[Finding]:
         """The findings, the last of them that the file cannot be read any further if it is so."""
@@ -85,9 +103,8 @@ class _Check:
         """
         with closing(connect(":memory:")) as made:
             with transaction(made):
-                migrate(SqliteSession(made), "log", package_files("eventstore.schema").joinpath("sqlite"))
-                if self._session.has_table(Run.TABLE):
-                    migrate(SqliteSession(made), "views", package_files("projections").joinpath("schema/sqlite"))
+                for part, folder in SCHEMAS.items():
+                    migrate(SqliteSession(made), part, folder, until=self._versions[part])
             ours = list(made.execute(OBJECTS))
         expected, owned = {name: text for name, text, _ in ours}, {table for _, _, table in ours}
         found = {name: text for name, text, table in self._session.rows(OBJECTS) if table in owned}
@@ -138,7 +155,13 @@ class _Check:
 
     def views(self, audit: Audit) -> Iterator[Finding]:
         """Rows of the views that are not what the events say."""
-        if not self._session.has_table(Run.TABLE):
+        version, newest = self._versions["views"], newest_version(SCHEMAS["views"])
+        if version < newest:
+            if version:
+                message = f"the views have format {version}, not {newest}"
+                yield Finding(
+                    "info", "view-other-format", self._path.name, message, "The next opening makes them again."
+                )
             return
         if self._session.rows(UNPROJECTED):
             message = "events were appended without them"

@@ -20,22 +20,32 @@ _FILE_NAME = re.compile(r"(\d{4})\.sql")
 _END_OF_STATEMENT = re.compile(r";\n(?:\n|\Z)")
 
 
-def migrate(session: Session, part: str, folder: Traversable) -> bool:
-    """Bring a part of the schema up to date, in the caller's transaction; True if anything had to be done.
+def migrate(session: Session, part: str, folder: Traversable, *, until: int | None = None) -> bool:
+    """Bring a part of the schema up to date, or only to an older version, in the caller's transaction; True if anything
+    had to be done.
 
     In a file, statements end in a semicolon with an empty line behind it. Raises `UnsupportedStore` if a newer program
     made the tables.
     """
     if not session.has_table(VERSIONED):
         session.rows(VERSIONS)
-    version = next((version for (version,) in session.rows(VERSION, (part,))), 0)
-    files = {int(name[1]): file for file in folder.iterdir() if (name := _FILE_NAME.fullmatch(file.name)) is not None}
-    newest = max(files)
+    version, newest = version_of(session, part), newest_version(folder)
     if version > newest:
         raise UnsupportedStore(part, version, newest)
-    for number in range(version + 1, newest + 1):
-        text = files[number].read_text()
+    wanted = newest if until is None else until
+    for number in range(version + 1, wanted + 1):
+        text = folder.joinpath(f"{number:04d}.sql").read_text()
         session.run([Statement(statement) for statement in _END_OF_STATEMENT.split(text) if statement.strip()])
-    if version < newest:
-        session.rows(SET_VERSION, (part, newest))
-    return bool(version < newest)
+    if version < wanted:
+        session.rows(SET_VERSION, (part, wanted))
+    return version < wanted
+
+
+def version_of(session: Session, part: str) -> int:
+    """The version of a part of the schema that a database has; 0 if it has none of it."""
+    return next((int(version) for (version,) in session.rows(VERSION, (part,))), 0)
+
+
+def newest_version(folder: Traversable) -> int:
+    """The version that these files lead to."""
+    return max(int(name[1]) for file in folder.iterdir() if (name := _FILE_NAME.fullmatch(file.name)) is not None)
