@@ -245,6 +245,7 @@ class JsonlLog:
         until: int | None = None,
         backward: bool = False,
         types: Collection[str] | None = None,
+        streams: Collection[str] | None = None,
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
         head = self.head()
@@ -259,7 +260,8 @@ class JsonlLog:
 
         last = head if until is None else min(until, head)
         found = self._past_purges(events, position, max(after, 0), last, backward)
-        return islice((event for event in found if types is None or event.type in types), limit)
+        wanted = (event for event in found if types is None or event.type in types)
+        return islice((event for event in wanted if streams is None or event.stream in streams), limit)
 
     def _past_purges(
         self,
