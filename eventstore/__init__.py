@@ -9,7 +9,7 @@ from eventstore.codec import Codec, UnknownEvent
 from eventstore.consumer import Consumer
 from eventstore.errors import EventStoreError
 from eventstore.failure import Failure
-from eventstore.follow import Follower, follow
+from eventstore.follow import Follower
 from eventstore.jsonl import JsonlLog
 from eventstore.log import ANY, EXISTS, Append, Appended, Checkpoint, Log, NewEvent, Purged, RecordedEvent
 from eventstore.memory import MemoryLog
@@ -34,5 +34,4 @@ __all__ = [
     "RecordedEvent",
     "SqliteLog",
     "UnknownEvent",
-    "follow",
 ]

@@ -20,20 +20,18 @@ def folder_changes(folder: Path, deadline: float | None, *, prefix: str = "") ->
 
     told = time.monotonic()
     while (seconds := remaining()) > 0:
-        ticks = watch(
-            folder,
-            watch_filter=None,  # it would have us wait for as long as other files keep changing
-            rust_timeout=int(seconds * 1000) + 1,
-            yield_on_timeout=True,
-            debounce=1,
-            step=1,
-            recursive=False,
-        )
         try:
-            for changes in ticks:
-                if time.monotonic() - told >= _POLL_SECONDS or any(
-                    Path(path).name.startswith(prefix) for _, path in changes
-                ):
+            for changes in watch(
+                folder,
+                watch_filter=None,  # it would have us wait for as long as other files keep changing
+                rust_timeout=int(seconds * 1000) + 1,
+                yield_on_timeout=True,
+                debounce=1,
+                step=1,
+                recursive=False,
+            ):
+                ours = any(Path(path).name.startswith(prefix) for _, path in changes)
+                if ours or time.monotonic() - told >= _POLL_SECONDS:
                     yield
                     told = time.monotonic()
                 if remaining() <= 0:
