@@ -59,17 +59,21 @@ class Consumer:
         name: str,
         handle: Handler,
         *,
+        begin: int = 0,
         types: Collection[str] | None = None,
         streams: Collection[str] | None = None,
         batch: int = BATCH,
         patience: float = PATIENCE,
     ) -> None:
-        """Begin after the checkpoint of this name, or at the beginning of the log if there is none."""
+        """Begin after the checkpoint of this name. If there is none yet, after the position `begin`: that is the
+        beginning of the log, or with `log.head()` its end.
+        """
         if batch < 1:
             raise InvalidInput(f"a batch of {batch} events", "Give one event at least.")
         self.name, self._log, self._handle, self._batch = name, log, handle, batch
         self._checkpoint = log.checkpoint(name)
-        self._events = follow(log, after=self._checkpoint or 0, types=types, streams=streams, patience=patience)
+        after = begin if self._checkpoint is None else self._checkpoint
+        self._events = follow(log, after=after, types=types, streams=streams, patience=patience)
         self._given: list[RecordedEvent] = []
         self._stuck_at: int | None = None
         self._error = ""

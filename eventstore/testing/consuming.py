@@ -56,6 +56,14 @@ class Consuming(Opening):
                 assert consumer.catch_up() == 2
             assert log.version("done") == 2 * number
 
+    def test_a_consumer_that_begins_at_the_end_goes_on_at_its_checkpoint_afterwards(self, log: Log) -> None:
+        write(log, "work", 3)
+        for expected in (0, 2):
+            with Consumer(log, "end", echo, streams=["work"], begin=log.head()) as consumer:
+                assert consumer.catch_up() == expected
+            write(log, "work", 2)
+        assert log.version("done") == 2
+
     def test_the_checkpoint_is_stored_with_the_effects(self, log: Log) -> None:
         def look(given: Sequence[RecordedEvent]) -> list[Append]:
             seen.append((log.checkpoint("look"), log.version("done")))

@@ -68,9 +68,9 @@ def tail(
     if live and format == "json":
         raise click.UsageError("With --follow there is no end to put into one document: use -o jsonl.")
     wanted = types or None, streams or None
-    with existing(address) as store:
+    with suppress(KeyboardInterrupt), existing(address) as store:
         begin = _before_the_last(store, _LAST if last is None else last, *wanted) if after is None else after
-        with store.follow(after=begin, types=wanted[0], streams=wanted[1]) as follower, suppress(KeyboardInterrupt):
+        with store.follow(after=begin, types=wanted[0], streams=wanted[1]) as follower:
             found = follower if live else _there(follower)
             if format == "text":
                 for event in found:
