@@ -254,14 +254,16 @@ class JsonlLog:
             return event.position
 
         def events(after: int, until: int) -> Iterator[RecordedEvent]:
+            if streams is not None:
+                places = partial(self._index.places_in, streams)
+                return self._reader.by_places(places, position, after, until, backward)
             if backward:
                 return self._reader.by_places(self._index.places, position, after, until, backward)
             return self._reader.in_sequence(after, until)
 
         last = head if until is None else min(until, head)
         found = self._past_purges(events, position, max(after, 0), last, backward)
-        wanted = (event for event in found if types is None or event.type in types)
-        return islice((event for event in wanted if streams is None or event.stream in streams), limit)
+        return islice((event for event in found if types is None or event.type in types), limit)
 
     def _past_purges(
         self,
