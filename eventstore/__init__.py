@@ -6,8 +6,10 @@ Everyday programs start with `projections.open_store`, which puts a log and its 
 from __future__ import annotations
 
 from eventstore.codec import Codec, UnknownEvent
+from eventstore.consumer import Consumer
 from eventstore.errors import EventStoreError
 from eventstore.failure import Failure
+from eventstore.follow import Follower
 from eventstore.jsonl import JsonlLog
 from eventstore.log import ANY, EXISTS, Append, Appended, Checkpoint, Log, NewEvent, Purged, RecordedEvent
 from eventstore.memory import MemoryLog
@@ -20,8 +22,10 @@ __all__ = [
     "Appended",
     "Checkpoint",
     "Codec",
+    "Consumer",
     "EventStoreError",
     "Failure",
+    "Follower",
     "JsonlLog",
     "Log",
     "MemoryLog",

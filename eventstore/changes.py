@@ -1,4 +1,4 @@
-"""Tells when a folder changes, whoever changes it."""
+"""Tells when a file in a folder changes, whoever changes it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,33 @@ from pathlib import Path
 _POLL_SECONDS = 0.05
 
 
-def folder_changes(folder: Path, deadline: float | None) -> Iterator[None]:
-    """Yields when a file in the folder changes, and now and then in case the system does not tell; ends in time."""
+def folder_changes(folder: Path, deadline: float | None, *, prefix: str = "") -> Iterator[None]:
+    """Yields when a file in the folder whose name begins like this changes, and now and then in case the system does
+    not tell; ends in time. Where the system cannot tell, or has no more watches to give, now and then is all.
+    """
     from watchfiles import watch  # not needed by who never waits
 
     def remaining() -> float:
         return _POLL_SECONDS if deadline is None else min(_POLL_SECONDS, deadline - time.monotonic())
 
+    told = time.monotonic()
     while (seconds := remaining()) > 0:
-        ticks = watch(folder, rust_timeout=int(seconds * 1000) + 1, yield_on_timeout=True, debounce=1, step=1)
-        for _ in ticks:
+        try:
+            for changes in watch(
+                folder,
+                watch_filter=None,  # it would have us wait for as long as other files keep changing
+                rust_timeout=int(seconds * 1000) + 1,
+                yield_on_timeout=True,
+                debounce=1,
+                step=1,
+                recursive=False,
+            ):
+                ours = any(Path(path).name.startswith(prefix) for _, path in changes)
+                if ours or time.monotonic() - told >= _POLL_SECONDS:
+                    yield
+                    told = time.monotonic()
+                if remaining() <= 0:
+                    return
+        except (OSError, RuntimeError):  # what watchfiles raises, its own internal error included
+            time.sleep(max(remaining(), 0))
             yield
-            if remaining() <= 0:
-                return

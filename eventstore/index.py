@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from uuid import UUID
 
 import msgspec
@@ -60,6 +60,10 @@ STREAM_PLACES = """SELECT version, segment, start, length FROM events
 STREAM_PLACES_BACKWARD = STREAM_PLACES.replace("ORDER BY version", "ORDER BY version DESC")
 PLACES = """SELECT position, segment, start, length FROM events
     WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"""
+PLACES_IN = """SELECT position, segment, start, length FROM events
+    WHERE stream IN (SELECT number FROM streams WHERE id IN (SELECT value FROM json_each(?)))
+    AND position > ? AND position <= ? ORDER BY position LIMIT ?"""
+PLACES_IN_BACKWARD = PLACES_IN.replace("ORDER BY position", "ORDER BY position DESC")
 PLACES_BACKWARD = PLACES.replace("ORDER BY position", "ORDER BY position DESC")
 SEGMENTS_OF_STREAM = """SELECT DISTINCT segment FROM events
     WHERE stream = (SELECT number FROM streams WHERE id = ?) AND position < ?"""
@@ -251,6 +255,14 @@ class Index:
         query = PLACES_BACKWARD if backward else PLACES
         news = ((row[0], *row[4:]) for row in self._rows if after < row[0] <= until)
         return self._merged(query, (after, until, limit), news, backward, limit)
+
+    def places_in(
+        self, streams: Collection[str], after: int, until: int, backward: bool, limit: int
+    ) -> list[tuple[int, Place]]:
+        """The next places, by position, of at most `limit` events of these streams with after < position ≤ until."""
+        query, ids = PLACES_IN_BACKWARD if backward else PLACES_IN, msgspec.json.encode(list(streams)).decode()
+        news = ((row[0], *row[4:]) for row in self._rows if row[1] in streams and after < row[0] <= until)
+        return self._merged(query, (ids, after, until, limit), news, backward, limit)
 
     def _merged(
         self,

@@ -245,6 +245,7 @@ class JsonlLog:
         until: int | None = None,
         backward: bool = False,
         types: Collection[str] | None = None,
+        streams: Collection[str] | None = None,
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
         head = self.head()
@@ -253,6 +254,9 @@ class JsonlLog:
             return event.position
 
         def events(after: int, until: int) -> Iterator[RecordedEvent]:
+            if streams is not None:
+                places = partial(self._index.places_in, streams)
+                return self._reader.by_places(places, position, after, until, backward)
             if backward:
                 return self._reader.by_places(self._index.places, position, after, until, backward)
             return self._reader.in_sequence(after, until)

@@ -167,9 +167,11 @@ class Log(Protocol):
         until: int | None = None,
         backward: bool = False,
         types: Collection[str] | None = None,
+        streams: Collection[str] | None = None,
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
-        """The whole log's events with after < position ≤ until, of the given types only if there are any given.
+        """The whole log's events with after < position ≤ until, of the given types and streams only, where
+        any are given.
 
         Who has seen position p never later finds an event below p. The end is fixed when the call is made. A log
         whose writers do not wait for one another shows a commit here once no append is under way that was begun

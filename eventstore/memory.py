@@ -97,6 +97,7 @@ class MemoryLog:
         until: int | None = None,
         backward: bool = False,
         types: Collection[str] | None = None,
+        streams: Collection[str] | None = None,
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
         with self._open():
@@ -104,7 +105,8 @@ class MemoryLog:
             last = None if until is None else bisect_right(self._events, until, key=lambda event: event.position)
             events = self._events[first:last]
         ordered = reversed(events) if backward else iter(events)
-        return islice((event for event in ordered if types is None or event.type in types), limit)
+        found = (event for event in ordered if types is None or event.type in types)
+        return islice((event for event in found if streams is None or event.stream in streams), limit)
 
     def version(self, stream: str) -> int:
         check_name(stream)

@@ -180,11 +180,13 @@ class SqlLog(ABC):
         until: int | None = None,
         backward: bool = False,
         types: Collection[str] | None = None,
+        streams: Collection[str] | None = None,
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
         head = self.head()
         last = head if until is None else min(until, head)
-        found = all_events(self._rows, self.name, max(after, 0), last, backward=backward, types=types, limit=limit)
+        bounds = max(after, 0), last
+        found = all_events(self._rows, self.name, *bounds, backward=backward, types=types, streams=streams, limit=limit)
         return islice(found, limit)
 
     def read_in(self, session: Session, *, stream: str | None = None, after: int = 0) -> Iterator[RecordedEvent]:

@@ -19,9 +19,16 @@ STREAM_BACKWARD = STREAM.replace("ORDER BY sequence", "ORDER BY sequence DESC")
 STREAM_REMAINS = "SELECT 1 FROM main.workflow_events WHERE run_id = $1 AND position <= $2 LIMIT 1"
 ALL = f"""SELECT {COLUMNS} FROM main.workflow_events
     WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3"""
-ALL_BACKWARD = ALL.replace("ORDER BY position", "ORDER BY position DESC")
 OF_TYPES = ALL.replace("ORDER BY", "AND event_type IN (SELECT value FROM main.json_each($4)) ORDER BY")
-OF_TYPES_BACKWARD = OF_TYPES.replace("ORDER BY position", "ORDER BY position DESC")
+OF_STREAMS = ALL.replace("ORDER BY", "AND run_id IN (SELECT value FROM main.json_each($4)) ORDER BY")
+OF_TYPES_AND_STREAMS = OF_TYPES.replace("ORDER BY", "AND run_id IN (SELECT value FROM main.json_each($5)) ORDER BY")
+FILTERED = {
+    (False, False): ALL,
+    (True, False): OF_TYPES,
+    (False, True): OF_STREAMS,
+    (True, True): OF_TYPES_AND_STREAMS,
+}
+"""The statement, by whether types and whether streams are given."""
 
 PAGE = 1_000
 LAST = 2**63 - 1
@@ -88,14 +95,16 @@ def all_events(
     *,
     backward: bool = False,
     types: Collection[str] | None = None,
+    streams: Collection[str] | None = None,
     limit: int | None = None,
 ) -> Iterator[RecordedEvent]:
-    """Events with after < position ≤ until, of these types only if there are any given. Raises `RowCorrupt`."""
-    if types is None:
-        text: str = ALL_BACKWARD if backward else ALL
-        more: tuple[str, ...] = ()
-    else:
-        text, more = OF_TYPES_BACKWARD if backward else OF_TYPES, (texts(types),)
+    """Events with after < position ≤ until, of these types and streams only, where any are given. Raises
+    `RowCorrupt`.
+    """
+    text: str = FILTERED[types is not None, streams is not None]
+    if backward:
+        text = text.replace("ORDER BY position", "ORDER BY position DESC")
+    more = [texts(wanted) for wanted in (types, streams) if wanted is not None]
     left = LAST if limit is None else limit
     while after < until and left > 0:
         size = min(PAGE, left)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import ClassVar
 
+from eventstore.changes import folder_changes
 from eventstore.errors import InvalidInput
 from eventstore.log import Append, Appended, Checkpoint, Durability, Hook, RecordedEvent, now
 from eventstore.schema import migrate
@@ -73,6 +75,11 @@ class SqliteLog(SqlLog):
     def head(self) -> int:
         ((position,),) = self._rows(LAST_POSITION)
         return position or 0
+
+    def wait(self, after: int, timeout: float | None = None) -> bool:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        changes = folder_changes(self.database.path.parent, deadline, prefix=self.database.path.name)
+        return self.head() > after or any(self.head() > after for _ in changes)
 
     def append_within(
         self, connection: sqlite3.Connection, commit: Sequence[Append], *, checkpoint: Checkpoint | None = None

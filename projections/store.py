@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from eventstore.blobs import Blobs, FileBlobs, MemoryBlobs
 from eventstore.codec import Codec
 from eventstore.disk import Disk, unavailable
 from eventstore.errors import Unavailable
+from eventstore.follow import Follower, follow
 from eventstore.jsonl import JsonlLog
 from eventstore.log import Durability, Log, now
 from eventstore.memory import MemoryLog
@@ -81,6 +82,15 @@ class Store(
     def board(self) -> Board:
         """The task board that is kept in this store, beside its runs."""
         return self._board.acting(**self._meta)
+
+    def follow(
+        self, *, after: int = 0, types: Collection[str] | None = None, streams: Collection[str] | None = None
+    ) -> Follower:
+        """All events after a position, then all that come; see `eventstore.follow.follow`. A run's stream is its id.
+
+        `store.codec.decode` gives the typed form of each.
+        """
+        return follow(self.log, after=after, types=types, streams=streams)
 
     def verify(self, progress: Callable[[int], None] = lambda _: None) -> Report:
         """Check the log against itself and the views against the log, and report what is found. Changes nothing.

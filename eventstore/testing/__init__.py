@@ -18,6 +18,8 @@ pytest.register_assert_rewrite(
         for part in (
             "appending",
             "checkpoints",
+            "consuming",
+            "following",
             "idempotence",
             "keeping",
             "living",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from eventstore.testing.appending import Appending
 from eventstore.testing.checkpoints import Checkpoints
+from eventstore.testing.consuming import Consuming, ConsumingElsewhere
+from eventstore.testing.following import Following, FollowingOthers
 from eventstore.testing.idempotence import Idempotence
 from eventstore.testing.keeping import Keeping
 from eventstore.testing.living import Closing, Hooks, Waiting
@@ -24,6 +26,8 @@ class LogContract(
     Reading,
     Order,
     Checkpoints,
+    Following,
+    Consuming,
     Purging,
     Restoring,
     RestoredPurges,
@@ -34,5 +38,5 @@ class LogContract(
     """What every log must do. Inherit from it in a class `Test…` of your own suite and override `open_log`."""
 
 
-class PersistentLogContract(LogContract, Persistence):
+class PersistentLogContract(LogContract, Persistence, FollowingOthers, ConsumingElsewhere):
     """What a log must do besides if it outlives the object that opened it."""

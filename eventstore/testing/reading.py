@@ -71,21 +71,33 @@ class Reading(Opening):
             expected = (inside[::-1] if backward else inside)[:limit]
             assert list(log.read("a", after=after, until=until, backward=backward, limit=limit)) == expected
 
-    def test_the_whole_logs_events_are_those_within_the_bounds_and_of_the_types(self, log: Log) -> None:
+    def test_the_whole_logs_events_are_those_within_the_bounds_and_of_the_types_and_streams(self, log: Log) -> None:
         mixed(log)
         everything = list(log.read_all())
         edges = sorted({0, FAR} | {e.position + step for e in everything for step in (-1, 0)})
         for after, until, backward, limit in product((-1, *edges), (None, *edges[::3]), (False, True), (None, 0, 1, 4)):
-            for types in (None, {"ended"}, ["ended", "noted"], ("unknown",), ()):
+            for types, streams in (
+                (None, None),
+                ({"ended"}, None),
+                (["ended", "noted"], {"a", "c"}),
+                (("unknown",), None),
+                ((), ["a"]),
+                (None, ["c"]),
+                ({"ended"}, ("b", "unknown")),
+                (None, ()),
+            ):
                 inside = [
                     e
                     for e in everything
                     if after < e.position
                     and (until is None or e.position <= until)
                     and (types is None or e.type in types)
+                    and (streams is None or e.stream in streams)
                 ]
                 expected = (inside[::-1] if backward else inside)[:limit]
-                found = log.read_all(after=after, until=until, backward=backward, types=types, limit=limit)
+                found = log.read_all(
+                    after=after, until=until, backward=backward, types=types, streams=streams, limit=limit
+                )
                 assert list(found) == expected
 
     @pytest.mark.parametrize("size", [1, 2, 1000])

@@ -23,6 +23,7 @@ from projections.cli.output import examples, safe
 from projections.cli.purging import gc, purge
 from projections.cli.runs import resume_plan, runs, show
 from projections.cli.seal import seal
+from projections.cli.tail import tail
 from projections.cli.travel import at, diff, timeline, tree, why
 from projections.cli.upkeep import rebuild, verify
 from projections.cli.workflows import workflow, workflows
@@ -108,6 +109,7 @@ for command in (
     why,
     timeline,
     tree,
+    tail,
     workflows,
     workflow,
     verify,

@@ -199,14 +199,24 @@ class LogMachine(RuleBasedStateMachine):
         backward=st.booleans(),
         limit=limits,
         types=st.none() | st.sets(st.sampled_from(TYPES)),
+        wanted=st.none() | st.sets(streams),
     )
     def read_all(
-        self, log: int, after: int, until: int | None, backward: bool, limit: int | None, types: set[str] | None
+        self,
+        log: int,
+        after: int,
+        until: int | None,
+        backward: bool,
+        limit: int | None,
+        types: set[str] | None,
+        wanted: set[str] | None,
     ) -> None:
         def look(log: Log) -> list[RecordedEvent]:
             bounds = places if log is not self.model else Places({})
             here, there = bounds.here(after), None if until is None else bounds.here(until)
-            return list(log.read_all(after=here, until=there, backward=backward, limit=limit, types=types))
+            return list(
+                log.read_all(after=here, until=there, backward=backward, limit=limit, types=types, streams=wanted)
+            )
 
         places = self.places(log)
         self.compare(log, look)

@@ -1,0 +1,169 @@
+"""Named consumers: whatever they make of events is stored exactly once, together with how far they have come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from eventstore.errors import CheckpointConflict, Closed, InvalidInput, Unavailable
+from eventstore.follow import PATIENCE, follow
+from eventstore.log import Append, Checkpoint, Log, RecordedEvent
+
+BATCH = 100
+"""Events that a handler is given at most at once, unless told otherwise."""
+
+_IDLE_SECONDS = 1.0
+_POLL_SECONDS = 0.05
+
+Handler = Callable[[Sequence[RecordedEvent]], Iterable[Append] | None]
+"""Makes of some events what is to be appended because of them, or nothing."""
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How far a consumer has come, and what keeps it from coming further.
+
+    `lag` counts positions, those of events that it does not want included. `stuck_at` is the position of the event on
+    which its last attempt failed, and `error` says how; None and empty, if it did not fail or has got past it.
+    """
+
+    name: str
+    checkpoint: int | None
+    head: int
+    lag: int
+    stuck_at: int | None
+    error: str
+
+
+class Consumer:
+    """Gives the events of a log to a handler, in order, and appends what it makes of them.
+
+    The effects and the checkpoint under the consumer's name are one commit. So each event has its effects in the log
+    exactly once, whenever a process is killed, and however many consume under one name: of two, the one that comes
+    too late with a commit stops with `CheckpointConflict`, and nothing of that commit is stored. What a handler does
+    outside the log may have happened and be repeated, as after any crash.
+
+    A handler that fails, or whose effects are refused, stores nothing and leaves the checkpoint where it was. If it was
+    given several events, it is given them again one by one: those before the one it fails on take effect, and
+    `standing` says which that is.
+
+    A handler that is given what it appends itself never comes to an end: leave out its types or streams.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        name: str,
+        handle: Handler,
+        *,
+        begin: int = 0,
+        types: Collection[str] | None = None,
+        streams: Collection[str] | None = None,
+        batch: int = BATCH,
+        patience: float = PATIENCE,
+    ) -> None:
+        """Begin after the checkpoint of this name. If there is none yet, after the position `begin`: that is the
+        beginning of the log, or with `log.head()` its end.
+        """
+        if batch < 1:
+            raise InvalidInput(f"a batch of {batch} events", "Give one event at least.")
+        self.name, self._log, self._handle, self._batch = name, log, handle, batch
+        self._checkpoint = log.checkpoint(name)
+        after = begin if self._checkpoint is None else self._checkpoint
+        self._events = follow(log, after=after, types=types, streams=streams, patience=patience)
+        self._given: list[RecordedEvent] = []
+        self._stuck_at: int | None = None
+        self._error = ""
+
+    def __repr__(self) -> str:
+        return f"<Consumer {self.name} checkpoint={self._checkpoint}>"
+
+    def run(self) -> None:
+        """Handle what is there and what comes, until `close`, which any thread may call.
+
+        Raises what the handler raises, `CheckpointConflict` if another consumer of this name has been faster, and what
+        `Log.append` raises. After an error of the handler it can be called again, and begins with the same event.
+        """
+        while not self._events.closed:
+            self._step(_IDLE_SECONDS)
+
+    def catch_up(self) -> int:
+        """Handle what there is, and return how many events that was. Raises what `run` raises."""
+        count = 0
+        while handled := self._step(0):
+            count += handled
+        return count
+
+    def _step(self, timeout: float) -> int:
+        """Handle some events, of which the first may take so long to come; if none comes, note what was passed over."""
+        self._fill(timeout)
+        if self._given:
+            return self._handle_given()
+        if self._events.position > (self._checkpoint or 0):
+            self._store((), self._events.position)
+        return 0
+
+    def _fill(self, timeout: float) -> None:
+        while len(self._given) < self._batch:
+            event = self._events.next(0 if self._given else timeout)
+            if event is None:
+                return
+            self._given.append(event)
+
+    def _handle_given(self) -> int:
+        count = size = len(self._given)
+        while self._given:
+            try:
+                self._take(self._given[:size])
+            except Exception as error:
+                if size > 1 and not isinstance(error, CheckpointConflict | Unavailable | Closed):
+                    size = 1
+                    continue
+                self._stuck_at, self._error = self._given[0].position, f"{type(error).__name__}: {error}"
+                raise
+        return count
+
+    def _take(self, events: Sequence[RecordedEvent]) -> None:
+        effects = self._handle(events)
+        self._store(list(effects or ()), events[-1].position)
+        del self._given[: len(events)]
+
+    def _store(self, effects: Sequence[Append], position: int) -> None:
+        self._log.append(effects, checkpoint=Checkpoint(self.name, position, self._checkpoint))
+        self._checkpoint, self._stuck_at, self._error = position, None, ""
+
+    def standing(self) -> Standing:
+        """How far the consumers of this name have come, and what this one fails on."""
+        checkpoint, head = self._log.checkpoint(self.name), self._log.head()
+        lag = max(head - (checkpoint or 0), 0)
+        return Standing(self.name, checkpoint, head, lag, self._stuck_at, self._error)
+
+    def close(self) -> None:
+        """Have `run` return once it has stored the effects of the events it is at. Repeated calls do nothing.
+
+        The log stays open.
+        """
+        self._events.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def wait_for(log: Log, name: str, position: int, timeout: float) -> bool:
+    """Wait until the consumer of this name, in whichever process, has handled the event at a position: True; or until
+    so many seconds have passed: False. Raises `InvalidInput` at once for a position that nobody has written yet.
+    """
+    if position > log.head():
+        raise InvalidInput(f"position {position} is beyond the head of the log", "Give one that an append returned.")
+    deadline = time.monotonic() + timeout
+    while (log.checkpoint(name) or 0) < position:
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
