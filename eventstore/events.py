@@ -99,6 +99,13 @@ class RunResumed(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
 
 
+class RunLeaseRenewed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The worker that drives the run is still at it, and nobody else may claim the run before `lease_until`."""
+
+    epoch: Number
+    lease_until: Moment
+
+
 class RunCompleted(msgspec.Struct, frozen=True, omit_defaults=True):
     """The run has succeeded. Final."""
 
@@ -224,6 +231,7 @@ RunEvent = (
     | RunStarted
     | RunWaiting
     | RunResumed
+    | RunLeaseRenewed
     | RunCompleted
     | RunFailed
     | RunCancelled

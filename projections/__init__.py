@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from projections.differences import Difference
     from projections.explain import Explanation
     from projections.finalize import TaskEnd
+    from projections.heartbeat import Heartbeat
     from projections.interfaces import IStateStore, ITaskStore, IWorkflowStore
     from projections.purge import PurgedRuns
     from projections.queries import Page
@@ -47,6 +48,7 @@ _MODULES = {
     "Collected": "upkeep",
     "Difference": "differences",
     "Explanation": "explain",
+    "Heartbeat": "heartbeat",
     "IStateStore": "interfaces",
     "ITaskStore": "interfaces",
     "IWorkflowStore": "interfaces",
@@ -79,6 +81,7 @@ __all__ = [
     "Collected",
     "Difference",
     "Explanation",
+    "Heartbeat",
     "IStateStore",
     "ITaskStore",
     "IWorkflowStore",

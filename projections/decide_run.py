@@ -17,6 +17,7 @@ from eventstore.events import (
     RunCreated,
     RunDeleted,
     RunFailed,
+    RunLeaseRenewed,
     RunResumed,
     RunStarted,
     RunWaiting,
@@ -116,6 +117,13 @@ def resume(
         raise held_by(run)
     events: Events = [RunResumed(worker, run.epoch + 1, lease_until)]
     return events + _interrupt(running, f"the run was resumed by {worker!r}")
+
+
+def renew(run: Run, lease_until: datetime) -> Events:
+    """Keep others from claiming a run that is running, from now on until then: sooner than before, if so."""
+    if run.status != "running":
+        raise InvalidTransition(f"run {run.id!r}", run.status, "renewed", steps_from(RUN_STEPS, run.status))
+    return [RunLeaseRenewed(run.epoch, lease_until)]
 
 
 def held_by(run: Run) -> ClaimHeld:

@@ -22,6 +22,7 @@ from eventstore.events import (
     RunCreated,
     RunDeleted,
     RunFailed,
+    RunLeaseRenewed,
     RunResumed,
     RunStarted,
     RunUpdated,
@@ -67,6 +68,7 @@ _RUN_EVENTS = (
     RunStarted,
     RunWaiting,
     RunResumed,
+    RunLeaseRenewed,
     RunCompleted,
     RunFailed,
     RunCancelled,
@@ -147,6 +149,8 @@ def _run_values(event: msgspec.Struct, recorded: RecordedEvent, happened: str) -
         case RunResumed():
             cleared = ("finished_at", "failure", "waiting_reason", "waiting_until")
             return {"status": "running", **dict.fromkeys(cleared), **_claim(event, recorded)}
+        case RunLeaseRenewed():
+            return {"lease_until": time_column(event.lease_until)}
         case RunWaiting():
             return {"status": "waiting", "waiting_reason": event.reason, "waiting_until": time_column(event.until)}
         case RunCompleted():

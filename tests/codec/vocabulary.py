@@ -32,6 +32,7 @@ TYPES = {
     "runStarted",
     "runWaiting",
     "runResumed",
+    "runLeaseRenewed",
     "runCompleted",
     "runFailed",
     "runCancelled",

@@ -31,6 +31,7 @@ from eventstore.events import (
     RunCreated,
     RunDeleted,
     RunFailed,
+    RunLeaseRenewed,
     RunResumed,
     RunStarted,
     RunUpdated,
@@ -198,3 +199,4 @@ def _second_format(soon: datetime) -> Iterator[Commit]:
     given = TaskMoved("top", "ready", "working", "bo", "has time", 1, soon)
     stopped = TaskMoved("top", "ready", "blocked", None, "rain", 1, manual=True)
     yield {"$board/top": [TaskUpdated("top", changes), given, stopped]}, None
+    yield {"run-4": [RunStarted("worker-3", 1, soon), RunLeaseRenewed(1, soon + timedelta(hours=1))]}, None

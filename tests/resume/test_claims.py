@@ -213,6 +213,7 @@ ZOMBIE: dict[str, Callable[[Store, int], object]] = {
     "cancel": lambda store, epoch: store.cancel_task("run", "running", epoch=epoch),
     "invalidate": lambda store, epoch: store.invalidate_task("run", "completed", epoch=epoch),
     "reuse": lambda store, epoch: store.reuse_task("run", "completed", epoch=epoch),
+    "renew": lambda store, epoch: store.renew_lease("run", epoch=epoch, lease=60),
     "wait": lambda store, epoch: store.wait_run("run", "approval", epoch=epoch),
     "complete run": lambda store, epoch: store.complete_run("run", epoch=epoch),
     "fail run": lambda store, epoch: store.fail_run("run", "no", epoch=epoch),

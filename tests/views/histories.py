@@ -30,6 +30,7 @@ from eventstore.events import (
     RunCreated,
     RunDeleted,
     RunFailed,
+    RunLeaseRenewed,
     RunResumed,
     RunStarted,
     RunUpdated,
@@ -94,6 +95,7 @@ RUN_COMMANDS: tuple[Callable[[Store, str, str, int], object], ...] = (
     lambda store, run, task, choice: store.fail_run(run, "broken"),
     lambda store, run, task, choice: store.cancel_run(run, "enough"),
     lambda store, run, task, choice: store.resume(run, worker="rescuer", force=choice % 4 != 0),
+    lambda store, run, task, choice: store.renew_lease(run, epoch=choice, lease=60),
     lambda store, run, task, choice: store.delete_run(run, force=choice % 2 == 0),
     lambda store, run, task, choice: store.log.purge(run),
 )
@@ -175,6 +177,7 @@ def events() -> SearchStrategy[msgspec.Struct | NewEvent]:
         st.builds(RunStarted, text, small, time),
         st.builds(RunWaiting, text, time),
         st.builds(RunResumed, text, small, time, text),
+        st.builds(RunLeaseRenewed, small, st.just(NOON)),
         st.builds(RunCompleted, maybe_value),
         st.builds(RunFailed, failure),
         st.builds(RunCancelled, text),
