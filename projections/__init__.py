@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from projections.interfaces import IStateStore, ITaskStore, IWorkflowStore
     from projections.purge import PurgedRuns
     from projections.queries import Page
+    from projections.recovery import Broken, Recovery
     from projections.resume import Plan
     from projections.rows import Attempt, BoardDependency, BoardTask, Output, Run, TaskRun, Workflow, WorkflowVersion
     from projections.state_store import StateStore
@@ -45,6 +46,7 @@ _MODULES = {
     "BoardDependency": "rows",
     "BoardTask": "rows",
     "Branch": "tree",
+    "Broken": "recovery",
     "Collected": "upkeep",
     "Difference": "differences",
     "Explanation": "explain",
@@ -57,6 +59,7 @@ _MODULES = {
     "Plan": "resume",
     "Point": "travel",
     "PurgedRuns": "purge",
+    "Recovery": "recovery",
     "Resumption": "commands",
     "Run": "rows",
     "StateStore": "state_store",
@@ -78,6 +81,7 @@ __all__ = [
     "BoardDependency",
     "BoardTask",
     "Branch",
+    "Broken",
     "Collected",
     "Difference",
     "Explanation",
@@ -90,6 +94,7 @@ __all__ = [
     "Plan",
     "Point",
     "PurgedRuns",
+    "Recovery",
     "Resumption",
     "Run",
     "StateStore",

@@ -11,10 +11,11 @@ from typing import Any, Unpack
 
 import msgspec
 
+from eventstore.chain import timestamp
 from eventstore.errors import NotFound
 from eventstore.failure import Failure
 from eventstore.payload import Values
-from eventstore.session import Argument
+from eventstore.session import Argument, Statement
 from eventstore.validate import MAX_NUMBER
 from projections import tables
 from projections.decide import TaskState
@@ -30,6 +31,12 @@ RUNS_AMONG = "WHERE id IN (SELECT value FROM main.json_each($1))"
 CHILDREN_AMONG = "WHERE parent_run_id IN (SELECT value FROM main.json_each($1)) ORDER BY position"
 UNFINISHED_AMONG = """WHERE run_id IN (SELECT value FROM main.json_each($1))
     AND status IN ('pending', 'running', 'waiting') ORDER BY position, task_id"""
+# By the + signs both databases look at runs by status, of which few are alive, and not at all runs by position.
+RECOVERABLE = """WHERE status IN ('running', 'waiting') AND deleted_at IS NULL AND +position > $1
+    AND (lease_until <= $2 OR (lease_until IS NULL AND CAST($3 AS INTEGER) = 1))
+    AND (status = 'running' OR waiting_until IS NULL OR waiting_until <= $2)
+    ORDER BY +position LIMIT $4"""
+RECOVERABLE_IDS = f"SELECT id, position FROM main.workflow_runs {RECOVERABLE}"
 ANCESTORS = """WHERE id IN (
     WITH RECURSIVE line (id) AS (
         SELECT id FROM main.workflow_runs WHERE id = $1
@@ -101,6 +108,28 @@ class Queries:
         chosen = ChosenRuns(status, **wanted)
         (rows,) = self._views.ask(chosen.rows(after=after, offset=0, limit=limit, newest_first=newest_first))
         return tables.parsed(Run, rows)
+
+    def list_recoverable(
+        self, *, include_unleased: bool = False, after: int = 0, limit: int | None = None
+    ) -> list[Run]:
+        """Runs that somebody should go on with, in the order they were created: they are running or waiting, and their
+        leases have run out, by this store's clock. One that waits until a time is left alone until then.
+
+        Of a run without a lease nobody can say whether its worker is at work: such runs only if they are asked for.
+        `after` is the position of the last run of the page before.
+        """
+        return self._rows(Run, RECOVERABLE, self._recoverable(include_unleased, after, limit))
+
+    def recoverable_ids(
+        self, *, include_unleased: bool = False, after: int = 0, limit: int | None = None
+    ) -> list[tuple[str, int]]:
+        """The ids and positions of the runs that `list_recoverable` would give. Rows that are damaged spoil nothing."""
+        (rows,) = self._views.ask(Statement(RECOVERABLE_IDS, self._recoverable(include_unleased, after, limit)))
+        return [(str(run_id), int(position or 0)) for run_id, position in rows]
+
+    def _recoverable(self, include_unleased: bool, after: int, limit: int | None) -> tuple[Argument, ...]:
+        most = MAX_NUMBER if limit is None else min(limit, MAX_NUMBER)
+        return max(0, min(after, MAX_NUMBER)), timestamp(self._now()), int(include_unleased), max(0, most)
 
     def page_runs(
         self,

@@ -39,6 +39,9 @@ BOARD_STEPS: Steps = {
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 """Run statuses in which nothing is going on. A failed run is terminal and still resumable: separate questions."""
 
+ALIVE = frozenset({"running", "waiting"})
+"""Run statuses in which a worker should be there."""
+
 RESUMABLE = frozenset({"pending", "running", "waiting", "failed"})
 
 

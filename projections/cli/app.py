@@ -21,6 +21,7 @@ from projections.cli.importing import import_
 from projections.cli.orphans import orphans, repair
 from projections.cli.output import examples, safe
 from projections.cli.purging import gc, purge
+from projections.cli.recovery import recover
 from projections.cli.runs import resume_plan, runs, show
 from projections.cli.seal import seal
 from projections.cli.travel import at, diff, timeline, tree, why
@@ -108,6 +109,7 @@ for command in (
     why,
     timeline,
     tree,
+    recover,
     workflows,
     workflow,
     verify,
