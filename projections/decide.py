@@ -27,7 +27,7 @@ from eventstore.events import (
 from eventstore.failure import Failure
 from eventstore.payload import Value
 from projections.rows import Attempt, Output, Run, TaskRun
-from projections.transitions import RUN_STEPS, TASK_STEPS, TERMINAL, check_task, steps_from
+from projections.transitions import RESUMABLE, RUN_STEPS, TASK_STEPS, TERMINAL, check_task, steps_from
 
 Events = list[msgspec.Struct]
 
@@ -67,6 +67,12 @@ def check_may_change(run: Run | None, run_id: str, epoch: int | None, *, even_de
 def check_unfinished(run: Run) -> None:
     """Raise `InvalidTransition` if nothing may change in the run any more, or not before it is resumed."""
     if run.status in TERMINAL:
+        raise InvalidTransition(f"run {run.id!r}", run.status, "changed", steps_from(RUN_STEPS, run.status))
+
+
+def check_open(run: Run) -> None:
+    """Raise `InvalidTransition` if the run is over for good. What a failed one resumes from can still change."""
+    if run.status not in RESUMABLE:
         raise InvalidTransition(f"run {run.id!r}", run.status, "changed", steps_from(RUN_STEPS, run.status))
 
 
@@ -218,11 +224,16 @@ def invalidate(state: TaskState, reason: str) -> Events:
     task = state.known
     if task.status == "pending":
         return []
-    check_unfinished(state.run)
+    check_open(state.run)
     check_task(task, "pending")
-    if task.status == "running":  # which becomes pending only when it is interrupted
-        raise InvalidTransition(f"task {task.task_id!r}", task.status, "invalidated", steps_from(TASK_STEPS, "running"))
+    check_not_running(task, "invalidated")
     return [TaskRunInvalidated(task.task_id, reason)]
+
+
+def check_not_running(task: TaskRun, wanted: str) -> None:
+    """Raise `InvalidTransition` if an attempt is under way: the task becomes pending only when that is interrupted."""
+    if task.status == "running":
+        raise InvalidTransition(f"task {task.task_id!r}", task.status, wanted, steps_from(TASK_STEPS, "running"))
 
 
 def reuse(state: TaskState) -> Events:

@@ -19,6 +19,7 @@ from eventstore.session import Argument, Statement
 from eventstore.validate import MAX_NUMBER
 from projections import tables
 from projections.decide import TaskState
+from projections.decide_rerun import RunState
 from projections.resume import Plan, plan, stale_outputs
 from projections.rows import Attempt, Output, RowT, Run, TaskRun, Workflow, WorkflowVersion
 from projections.run_filter import ChosenRuns, RunFilter, Status, chosen_statuses, json_texts
@@ -264,6 +265,17 @@ class Queries:
             next(iter(tables.parsed(Attempt, attempts)), None),
             next(iter(tables.parsed(Output, outputs)), None),
         )
+
+    def run_state(self, run_id: str) -> RunState | None:
+        """What a decision about several tasks of a run looks at, all from one state; None if there is no such run."""
+        runs, tasks, outputs = self._views.ask(
+            tables.query(Run, RUN, (run_id,)),
+            tables.query(TaskRun, TASK_RUNS, (run_id, None)),
+            tables.query(Output, OUTPUTS, (run_id,)),
+        )
+        if not runs:
+            return None
+        return RunState(tables.parsed(Run, runs)[0], tables.parsed(TaskRun, tasks), tables.parsed(Output, outputs))
 
     def get_result(self, run_id: str, task_id: str) -> Any:
         """The exact value of a task's effective output. Raises `NotFound` if there is none, so that None is a value;

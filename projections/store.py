@@ -29,6 +29,7 @@ from projections.occurrence import Occurring
 from projections.queries import Queries
 from projections.recovery import RecoveryCommands
 from projections.repair import Repairs
+from projections.rerun import RerunCommands
 from projections.run_events import RunEvents
 from projections.run_files import RunFiles
 from projections.task_commands import TaskCommands
@@ -42,6 +43,7 @@ from projections.workflow_commands import WorkflowCommands
 class Store(
     RecoveryCommands,
     TaskCommands,
+    RerunCommands,
     RunEvents,
     WorkflowCommands,
     FinalizeCommands,

@@ -22,6 +22,7 @@ from projections.cli.orphans import orphans, repair
 from projections.cli.output import examples, safe
 from projections.cli.purging import gc, purge
 from projections.cli.recovery import recover
+from projections.cli.rerun import invalidate, rerun
 from projections.cli.runs import resume_plan, runs, show
 from projections.cli.seal import seal
 from projections.cli.travel import at, diff, timeline, tree, why
@@ -110,6 +111,8 @@ for command in (
     timeline,
     tree,
     recover,
+    invalidate,
+    rerun,
     workflows,
     workflow,
     verify,

@@ -212,6 +212,7 @@ ZOMBIE: dict[str, Callable[[Store, int], object]] = {
     "skip": lambda store, epoch: store.skip_task("run", "pending", epoch=epoch),
     "cancel": lambda store, epoch: store.cancel_task("run", "running", epoch=epoch),
     "invalidate": lambda store, epoch: store.invalidate_task("run", "completed", epoch=epoch),
+    "rerun": lambda store, epoch: store.rerun_from("run", "completed", epoch=epoch),
     "reuse": lambda store, epoch: store.reuse_task("run", "completed", epoch=epoch),
     "renew": lambda store, epoch: store.renew_lease("run", epoch=epoch, lease=60),
     "wait": lambda store, epoch: store.wait_run("run", "approval", epoch=epoch),

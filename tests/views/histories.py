@@ -107,6 +107,7 @@ TASK_COMMANDS: tuple[Callable[[Store, str, str, int], object], ...] = (
     lambda store, run, task, choice: store.skip_task(run, task, "not needed"),
     lambda store, run, task, choice: store.cancel_task(run, task),
     lambda store, run, task, choice: store.invalidate_task(run, task, "again"),
+    lambda store, run, task, choice: store.rerun_from(run, task, reason="again"),
     lambda store, run, task, choice: store.reuse_task(run, task),
 )
 
