@@ -140,6 +140,13 @@ class TaskRunScheduled(msgspec.Struct, frozen=True, omit_defaults=True):
     metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
+class TaskRunUpdated(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A task that is still to run has another definition by now: its metadata are now these, whole."""
+
+    task_id: str
+    metadata: msgspec.Raw
+
+
 class TaskRunStarted(msgspec.Struct, frozen=True, omit_defaults=True):
     """An attempt has begun. `consumes` maps each dependency to the digest of the output it was given, "" for none."""
 
@@ -237,6 +244,7 @@ RunEvent = (
     | RunCancelled
     | RunDeleted
     | TaskRunScheduled
+    | TaskRunUpdated
     | TaskRunStarted
     | TaskRunCompleted
     | TaskRunFailed

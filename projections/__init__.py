@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from projections.board import Board
     from projections.commands import Resumption
     from projections.differences import Difference
+    from projections.drift import Drift
     from projections.explain import Explanation
     from projections.finalize import TaskEnd
     from projections.heartbeat import Heartbeat
@@ -49,6 +50,7 @@ _MODULES = {
     "Broken": "recovery",
     "Collected": "upkeep",
     "Difference": "differences",
+    "Drift": "drift",
     "Explanation": "explain",
     "Heartbeat": "heartbeat",
     "IStateStore": "interfaces",
@@ -84,6 +86,7 @@ __all__ = [
     "Broken",
     "Collected",
     "Difference",
+    "Drift",
     "Explanation",
     "Heartbeat",
     "IStateStore",

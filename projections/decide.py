@@ -23,9 +23,11 @@ from eventstore.events import (
     TaskRunScheduled,
     TaskRunSkipped,
     TaskRunStarted,
+    TaskRunUpdated,
 )
 from eventstore.failure import Failure
 from eventstore.payload import Value
+from projections.drift import fingerprint
 from projections.rows import Attempt, Output, Run, TaskRun
 from projections.transitions import RESUMABLE, RUN_STEPS, TASK_STEPS, TERMINAL, check_task, steps_from
 
@@ -77,9 +79,13 @@ def check_open(run: Run) -> None:
 
 
 def schedule(run: Run, known: Mapping[str, TaskRun], tasks: list[TaskRunScheduled]) -> Events:
-    """Schedule tasks; those that are scheduled already, with the same dependencies, are left out."""
+    """Schedule tasks; those that are scheduled already, with the same dependencies, are left out.
+
+    Such a task takes the fingerprint it is given now, with the metadata around it, if it is still to run.
+    """
     check_unfinished(run)
     new: dict[str, TaskRunScheduled] = {}
+    updated: dict[str, TaskRunUpdated] = {}
     for task in tasks:
         before = known.get(task.task_id) or new.get(task.task_id)
         if before is None:
@@ -89,7 +95,17 @@ def schedule(run: Run, known: Mapping[str, TaskRun], tasks: list[TaskRunSchedule
                 f"task {task.task_id!r} is scheduled already, with other dependencies",
                 "A task's dependencies are fixed once it is scheduled; use another task id.",
             )
-    return list(new.values())
+        elif (
+            isinstance(before, TaskRun) and isinstance(task.metadata, msgspec.Raw) and _redefined(before, task.metadata)
+        ):
+            updated[task.task_id] = TaskRunUpdated(task.task_id, task.metadata)
+    return [*new.values(), *updated.values()]
+
+
+def _redefined(known: TaskRun, metadata: msgspec.Raw) -> bool:
+    given = fingerprint(msgspec.json.decode(metadata))
+    done = known.status in ("running", "completed")  # under the fingerprint it has
+    return given is not None and given != fingerprint(known.metadata) and not done
 
 
 def start(

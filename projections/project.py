@@ -37,6 +37,7 @@ from eventstore.events import (
     TaskRunScheduled,
     TaskRunSkipped,
     TaskRunStarted,
+    TaskRunUpdated,
     WorkflowDeleted,
     WorkflowSaved,
 )
@@ -223,6 +224,8 @@ def _task_patches(event: msgspec.Struct, recorded: RecordedEvent, happened: str)
                 scheduled_at=happened,
                 position=recorded.position,
             )
+        case TaskRunUpdated(task_id, metadata):
+            yield task(task_id, metadata=json_column(metadata))
         case TaskRunStarted(task_id, number):
             first = {"started_at": happened} if number == 1 else {}
             yield task(

@@ -5,7 +5,7 @@ Every query shows all that was appended before it was asked, by any process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Unpack
 
@@ -20,6 +20,7 @@ from eventstore.validate import MAX_NUMBER
 from projections import tables
 from projections.decide import TaskState
 from projections.decide_rerun import RunState
+from projections.drift import Drift, drift
 from projections.resume import Plan, plan, stale_outputs
 from projections.rows import Attempt, Output, RowT, Run, TaskRun, Workflow, WorkflowVersion
 from projections.run_filter import ChosenRuns, RunFilter, Status, chosen_statuses, json_texts
@@ -276,6 +277,18 @@ class Queries:
         if not runs:
             return None
         return RunState(tables.parsed(Run, runs)[0], tables.parsed(TaskRun, tasks), tables.parsed(Output, outputs))
+
+    def drift(self, run_id: str, fingerprints: Mapping[str, str]) -> Drift:
+        """How the tasks of a workflow differ by now from those the run was scheduled with. Changes nothing.
+
+        `fingerprints` are those of all tasks, by id, as the workflow is now. What to do is the caller's choice: to go
+        on as it is; to have what has changed run again, with `rerun_from`, and schedule it with its new fingerprint; or
+        to begin a new run. Raises `NotFound` for an unknown run.
+        """
+        state = self.run_state(run_id)
+        if state is None or state.run.deleted_at is not None:
+            raise NotFound("run", run_id, "" if state is None else "It was deleted.")
+        return drift(run_id, state.tasks, fingerprints)
 
     def get_result(self, run_id: str, task_id: str) -> Any:
         """The exact value of a task's effective output. Raises `NotFound` if there is none, so that None is a value;

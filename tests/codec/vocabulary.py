@@ -38,6 +38,7 @@ TYPES = {
     "runCancelled",
     "runDeleted",
     "taskRunScheduled",
+    "taskRunUpdated",
     "taskRunStarted",
     "taskRunCompleted",
     "taskRunFailed",

@@ -46,6 +46,7 @@ from eventstore.events import (
     TaskRunScheduled,
     TaskRunSkipped,
     TaskRunStarted,
+    TaskRunUpdated,
     WorkflowDeleted,
     WorkflowSaved,
 )
@@ -200,3 +201,5 @@ def _second_format(soon: datetime) -> Iterator[Commit]:
     stopped = TaskMoved("top", "ready", "blocked", None, "rain", 1, manual=True)
     yield {"$board/top": [TaskUpdated("top", changes), given, stopped]}, None
     yield {"run-4": [RunStarted("worker-3", 1, soon), RunLeaseRenewed(1, soon + timedelta(hours=1))]}, None
+    first, second = msgspec.Raw(b'{"fingerprint":"f1"}'), msgspec.Raw(b'{"fingerprint":"f2"}')
+    yield {"run-4": [TaskRunScheduled("a", metadata=first), TaskRunUpdated("a", second)]}, None

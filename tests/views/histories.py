@@ -45,6 +45,7 @@ from eventstore.events import (
     TaskRunScheduled,
     TaskRunSkipped,
     TaskRunStarted,
+    TaskRunUpdated,
     WorkflowDeleted,
     WorkflowSaved,
 )
@@ -104,6 +105,7 @@ TASK_COMMANDS: tuple[Callable[[Store, str, str, int], object], ...] = (
     lambda store, run, task, choice: store.complete_task(run, task, _output(choice)),
     _fail_task,
     lambda store, run, task, choice: store.retry_task(run, task, delay=choice),
+    lambda store, run, task, choice: store.schedule_task(run, task, fingerprint=str(choice)),
     lambda store, run, task, choice: store.skip_task(run, task, "not needed"),
     lambda store, run, task, choice: store.cancel_task(run, task),
     lambda store, run, task, choice: store.invalidate_task(run, task, "again"),
@@ -184,6 +186,7 @@ def events() -> SearchStrategy[msgspec.Struct | NewEvent]:
         st.builds(RunCancelled, text),
         st.builds(RunDeleted, text),
         st.builds(TaskRunScheduled, task, text, st.lists(task, max_size=2).map(tuple), maybe_value, metadata),
+        st.builds(TaskRunUpdated, task, st.sampled_from((msgspec.Raw(b'{"fingerprint":"2"}'), msgspec.Raw(b"{}")))),
         st.builds(TaskRunStarted, task, number, text, digests, small),
         st.builds(TaskRunCompleted, task, number, value, digests, usage),
         st.builds(TaskRunFailed, task, number, failure, usage),
