@@ -121,7 +121,7 @@ class RecoveryCommands(RunCommands):
         plan = self._queries.resume_plan(run.id)
         reusable = {task.task_id for task in plan.reusable}
         outputs = (output.output for output in self._queries.list_outputs(run.id) if output.task_id in reusable)
-        inputs = (task.input for task in self._queries.list_task_runs(run.id))
+        inputs = (task.input for task in self._queries.list_task_runs(run.id) if task.task_id not in reusable)
         for value in (run.input, *inputs, *outputs):
             if value is not None:
                 self._values.load(value)

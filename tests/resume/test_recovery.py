@@ -238,6 +238,18 @@ def test_a_damaged_run_is_reported_and_stops_no_other(
     assert store.log.version("broken") == head
 
 
+def test_what_nobody_needs_to_go_on_may_be_damaged(
+    lasting_store: Store, lasting: str, folder: Path, clock: Clock
+) -> None:
+    store = lasting_store
+    left_behind(store, clock, "run")
+    store.schedule_task("run", "done", input=LARGE)
+    completed(store, "run", "done", 1)
+    remove_blob(digest_of(encode_value(LARGE)), lasting, folder)
+    (claim,) = store.recover("rescuer", LONG).claimed
+    assert [task.task_id for task in claim.plan.reusable] == ["a", "done"]
+
+
 def test_runs_that_have_ended_are_not_looked_at(file_store: Store) -> None:
     statement = query(Run, RECOVERABLE, (0, "2026", 1, 9))
     with file_store.views.snapshot() as session:
