@@ -99,6 +99,13 @@ class RunResumed(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
 
 
+class RunLeaseRenewed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The worker that drives the run is still at it, and nobody else may claim the run before `lease_until`."""
+
+    epoch: Number
+    lease_until: Moment
+
+
 class RunCompleted(msgspec.Struct, frozen=True, omit_defaults=True):
     """The run has succeeded. Final."""
 
@@ -131,6 +138,13 @@ class TaskRunScheduled(msgspec.Struct, frozen=True, omit_defaults=True):
     depends_on: tuple[str, ...] = ()
     input: Value | None = None
     metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class TaskRunUpdated(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A task that is still to run has another definition by now: its metadata are now these, whole."""
+
+    task_id: str
+    metadata: msgspec.Raw
 
 
 class TaskRunStarted(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -224,11 +238,13 @@ RunEvent = (
     | RunStarted
     | RunWaiting
     | RunResumed
+    | RunLeaseRenewed
     | RunCompleted
     | RunFailed
     | RunCancelled
     | RunDeleted
     | TaskRunScheduled
+    | TaskRunUpdated
     | TaskRunStarted
     | TaskRunCompleted
     | TaskRunFailed

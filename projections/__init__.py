@@ -9,11 +9,14 @@ if TYPE_CHECKING:
     from projections.board import Board
     from projections.commands import Resumption
     from projections.differences import Difference
+    from projections.drift import Drift
     from projections.explain import Explanation
     from projections.finalize import TaskEnd
+    from projections.heartbeat import Heartbeat
     from projections.interfaces import IStateStore, ITaskStore, IWorkflowStore
     from projections.purge import PurgedRuns
     from projections.queries import Page
+    from projections.recovery import Broken, Recovery
     from projections.resume import Plan
     from projections.rows import Attempt, BoardDependency, BoardTask, Output, Run, TaskRun, Workflow, WorkflowVersion
     from projections.state_store import StateStore
@@ -44,9 +47,12 @@ _MODULES = {
     "BoardDependency": "rows",
     "BoardTask": "rows",
     "Branch": "tree",
+    "Broken": "recovery",
     "Collected": "upkeep",
     "Difference": "differences",
+    "Drift": "drift",
     "Explanation": "explain",
+    "Heartbeat": "heartbeat",
     "IStateStore": "interfaces",
     "ITaskStore": "interfaces",
     "IWorkflowStore": "interfaces",
@@ -55,6 +61,7 @@ _MODULES = {
     "Plan": "resume",
     "Point": "travel",
     "PurgedRuns": "purge",
+    "Recovery": "recovery",
     "Resumption": "commands",
     "Run": "rows",
     "StateStore": "state_store",
@@ -76,9 +83,12 @@ __all__ = [
     "BoardDependency",
     "BoardTask",
     "Branch",
+    "Broken",
     "Collected",
     "Difference",
+    "Drift",
     "Explanation",
+    "Heartbeat",
     "IStateStore",
     "ITaskStore",
     "IWorkflowStore",
@@ -87,6 +97,7 @@ __all__ = [
     "Plan",
     "Point",
     "PurgedRuns",
+    "Recovery",
     "Resumption",
     "Run",
     "StateStore",

@@ -25,12 +25,14 @@ from eventstore.events import (
     TaskRunScheduled,
     TaskRunSkipped,
     TaskRunStarted,
+    TaskRunUpdated,
     WorkflowSaved,
 )
 from eventstore.failure import Failure
 from eventstore.payload import Value
+from projections.drift import fingerprint
 from projections.rows import Attempt, Output, Run, TaskRun
-from projections.transitions import RUN_STEPS, TASK_STEPS, TERMINAL, check_task, steps_from
+from projections.transitions import RESUMABLE, RUN_STEPS, TASK_STEPS, TERMINAL, check_task, steps_from
 
 Events = list[msgspec.Struct]
 
@@ -78,10 +80,20 @@ def check_unfinished(run: Run) -> None:
         raise InvalidTransition(f"run {run.id!r}", run.status, "changed", steps_from(RUN_STEPS, run.status))
 
 
+def check_open(run: Run) -> None:
+    """Raise `InvalidTransition` if the run is over for good. What a failed one resumes from can still change."""
+    if run.status not in RESUMABLE:
+        raise InvalidTransition(f"run {run.id!r}", run.status, "changed", steps_from(RUN_STEPS, run.status))
+
+
 def schedule(run: Run, known: Mapping[str, TaskRun], tasks: list[TaskRunScheduled]) -> Events:
-    """Schedule tasks; those that are scheduled already, with the same dependencies, are left out."""
+    """Schedule tasks; those that are scheduled already, with the same dependencies, are left out.
+
+    Such a task takes the fingerprint it is given now, with the metadata around it, if it is still to run.
+    """
     check_unfinished(run)
     new: dict[str, TaskRunScheduled] = {}
+    updated: dict[str, TaskRunUpdated] = {}
     for task in tasks:
         before = known.get(task.task_id) or new.get(task.task_id)
         if before is None:
@@ -91,7 +103,17 @@ def schedule(run: Run, known: Mapping[str, TaskRun], tasks: list[TaskRunSchedule
                 f"task {task.task_id!r} is scheduled already, with other dependencies",
                 "A task's dependencies are fixed once it is scheduled; use another task id.",
             )
-    return list(new.values())
+        elif (
+            isinstance(before, TaskRun) and isinstance(task.metadata, msgspec.Raw) and _redefined(before, task.metadata)
+        ):
+            updated[task.task_id] = TaskRunUpdated(task.task_id, task.metadata)
+    return [*new.values(), *updated.values()]
+
+
+def _redefined(known: TaskRun, metadata: msgspec.Raw) -> bool:
+    given = fingerprint(msgspec.json.decode(metadata))
+    done = known.status in ("running", "completed")  # under the fingerprint it has
+    return given is not None and given != fingerprint(known.metadata) and not done
 
 
 def start(
@@ -226,11 +248,16 @@ def invalidate(state: TaskState, reason: str) -> Events:
     task = state.known
     if task.status == "pending":
         return []
-    check_unfinished(state.run)
+    check_open(state.run)
     check_task(task, "pending")
-    if task.status == "running":  # which becomes pending only when it is interrupted
-        raise InvalidTransition(f"task {task.task_id!r}", task.status, "invalidated", steps_from(TASK_STEPS, "running"))
+    check_not_running(task, "invalidated")
     return [TaskRunInvalidated(task.task_id, reason)]
+
+
+def check_not_running(task: TaskRun, wanted: str) -> None:
+    """Raise `InvalidTransition` if an attempt is under way: the task becomes pending only when that is interrupted."""
+    if task.status == "running":
+        raise InvalidTransition(f"task {task.task_id!r}", task.status, wanted, steps_from(TASK_STEPS, "running"))
 
 
 def reuse(state: TaskState) -> Events:

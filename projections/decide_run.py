@@ -16,6 +16,7 @@ from eventstore.events import (
     RunCreated,
     RunDeleted,
     RunFailed,
+    RunLeaseRenewed,
     RunResumed,
     RunStarted,
     RunWaiting,
@@ -26,7 +27,7 @@ from eventstore.failure import Failure
 from eventstore.payload import Value
 from projections.decide import Events, metadata_of
 from projections.rows import Run, TaskRun, Workflow, WorkflowVersion, json_digest
-from projections.transitions import RESUMABLE, RUN_STEPS, TERMINAL, check_run, steps_from
+from projections.transitions import ALIVE, RESUMABLE, RUN_STEPS, TERMINAL, check_run, steps_from
 
 
 def check_same(known: Run, created: RunCreated | None, wanted: RunCreated) -> None:
@@ -117,6 +118,28 @@ def resume(
         raise held_by(run)
     events: Events = [RunResumed(worker, run.epoch + 1, lease_until)]
     return events + _interrupt(running, f"the run was resumed by {worker!r}")
+
+
+def recover(
+    run: Run,
+    running: Sequence[TaskRun],
+    worker: str,
+    lease_until: datetime,
+    *,
+    first_seen_epoch: int,
+    now: datetime,
+) -> Events:
+    """Claim a run whose worker is gone. One that has failed by itself meanwhile is left to whoever looks into that."""
+    if run.status not in ALIVE:
+        raise InvalidTransition(f"run {run.id!r}", run.status, "recovered", steps_from(RUN_STEPS, run.status))
+    return resume(run, running, worker, lease_until, first_seen_epoch=first_seen_epoch, now=now, force=False)
+
+
+def renew(run: Run, lease_until: datetime) -> Events:
+    """Keep others from claiming a run that is running, from now on until then: sooner than before, if so."""
+    if run.status != "running":
+        raise InvalidTransition(f"run {run.id!r}", run.status, "renewed", steps_from(RUN_STEPS, run.status))
+    return [RunLeaseRenewed(run.epoch, lease_until)]
 
 
 def held_by(run: Run) -> ClaimHeld:

@@ -223,8 +223,8 @@ FACTS: Mapping[str, Fact] = {
     "taskRunInvalidated": _fact(_task_invalidated, "reason"),
     "taskRunReused": _fact(_task_reused),
 }
-"""The vocabulary's types that can be reported. To create, update, delete and resume a run are calls of their own, and
-that an attempt was interrupted is found out by resuming.
+"""The vocabulary's types that can be reported. To create, update, delete and resume a run, and to renew its
+lease, are calls of their own, and that an attempt was interrupted is found out by resuming.
 """
 
 UNFENCED = frozenset({"runStarted", "runCancelled"})

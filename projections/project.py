@@ -22,6 +22,7 @@ from eventstore.events import (
     RunCreated,
     RunDeleted,
     RunFailed,
+    RunLeaseRenewed,
     RunResumed,
     RunStarted,
     RunUpdated,
@@ -36,6 +37,7 @@ from eventstore.events import (
     TaskRunScheduled,
     TaskRunSkipped,
     TaskRunStarted,
+    TaskRunUpdated,
     WorkflowDeleted,
     WorkflowSaved,
 )
@@ -68,6 +70,7 @@ _RUN_EVENTS = (
     RunStarted,
     RunWaiting,
     RunResumed,
+    RunLeaseRenewed,
     RunCompleted,
     RunFailed,
     RunCancelled,
@@ -148,6 +151,8 @@ def _run_values(event: msgspec.Struct, recorded: RecordedEvent, happened: str) -
         case RunResumed():
             cleared = ("finished_at", "failure", "waiting_reason", "waiting_until")
             return {"status": "running", **dict.fromkeys(cleared), **_claim(event, recorded)}
+        case RunLeaseRenewed():
+            return {"lease_until": time_column(event.lease_until)}
         case RunWaiting():
             return {"status": "waiting", "waiting_reason": event.reason, "waiting_until": time_column(event.until)}
         case RunCompleted():
@@ -220,6 +225,8 @@ def _task_patches(event: msgspec.Struct, recorded: RecordedEvent, happened: str)
                 scheduled_at=happened,
                 position=recorded.position,
             )
+        case TaskRunUpdated(task_id, metadata):
+            yield task(task_id, metadata=json_column(metadata))
         case TaskRunStarted(task_id, number):
             first = {"started_at": happened} if number == 1 else {}
             yield task(

@@ -5,19 +5,22 @@ Every query shows all that was appended before it was asked, by any process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Unpack
 
 import msgspec
 
+from eventstore.chain import timestamp
 from eventstore.errors import NotFound
 from eventstore.failure import Failure
 from eventstore.payload import Values
-from eventstore.session import Argument
+from eventstore.session import Argument, Statement
 from eventstore.validate import MAX_NUMBER
 from projections import tables
 from projections.decide import TaskState
+from projections.decide_rerun import RunState
+from projections.drift import Drift, drift
 from projections.resume import Plan, plan, stale_outputs
 from projections.rows import Attempt, Output, RowT, Run, TaskRun, Workflow, WorkflowVersion
 from projections.run_filter import ChosenRuns, RunFilter, Status, check_counts, chosen_statuses, json_texts
@@ -30,6 +33,12 @@ RUNS_AMONG = "WHERE id IN (SELECT value FROM main.json_each($1))"
 CHILDREN_AMONG = "WHERE parent_run_id IN (SELECT value FROM main.json_each($1)) ORDER BY position"
 UNFINISHED_AMONG = """WHERE run_id IN (SELECT value FROM main.json_each($1))
     AND status IN ('pending', 'running', 'waiting') ORDER BY position, task_id"""
+# By the + signs both databases look at runs by status, of which few are alive, and not at all runs by position.
+RECOVERABLE = """WHERE status IN ('running', 'waiting') AND deleted_at IS NULL AND +position > $1
+    AND (lease_until <= $2 OR (lease_until IS NULL AND CAST($3 AS INTEGER) = 1))
+    AND (status = 'running' OR waiting_until IS NULL OR waiting_until <= $2)
+    ORDER BY +position LIMIT $4"""
+RECOVERABLE_IDS = f"SELECT id, position FROM main.workflow_runs {RECOVERABLE}"
 ANCESTORS = """WHERE id IN (
     WITH RECURSIVE line (id) AS (
         SELECT id FROM main.workflow_runs WHERE id = $1
@@ -104,6 +113,28 @@ class Queries:
         chosen = ChosenRuns(status, **wanted)
         (rows,) = self._views.ask(chosen.rows(after=after, offset=0, limit=limit, newest_first=newest_first))
         return tables.parsed(Run, rows)
+
+    def list_recoverable(
+        self, *, include_unleased: bool = False, after: int = 0, limit: int | None = None
+    ) -> list[Run]:
+        """Runs that somebody should go on with, in the order they were created: they are running or waiting, and their
+        leases have run out, by this store's clock. One that waits until a time is left alone until then.
+
+        Of a run without a lease nobody can say whether its worker is at work: such runs only if they are asked for.
+        `after` is the position of the last run of the page before.
+        """
+        return self._rows(Run, RECOVERABLE, self._recoverable(include_unleased, after, limit))
+
+    def recoverable_ids(
+        self, *, include_unleased: bool = False, after: int = 0, limit: int | None = None
+    ) -> list[tuple[str, int]]:
+        """The ids and positions of the runs that `list_recoverable` would give. Rows that are damaged spoil nothing."""
+        (rows,) = self._views.ask(Statement(RECOVERABLE_IDS, self._recoverable(include_unleased, after, limit)))
+        return [(str(run_id), int(position or 0)) for run_id, position in rows]
+
+    def _recoverable(self, include_unleased: bool, after: int, limit: int | None) -> tuple[Argument, ...]:
+        most = MAX_NUMBER if limit is None else min(limit, MAX_NUMBER)
+        return max(0, min(after, MAX_NUMBER)), timestamp(self._now()), int(include_unleased), max(0, most)
 
     def page_runs(
         self,
@@ -243,6 +274,29 @@ class Queries:
             next(iter(tables.parsed(Attempt, attempts)), None),
             next(iter(tables.parsed(Output, outputs)), None),
         )
+
+    def run_state(self, run_id: str) -> RunState | None:
+        """What a decision about several tasks of a run looks at, all from one state; None if there is no such run."""
+        runs, tasks, outputs = self._views.ask(
+            tables.query(Run, RUN, (run_id,)),
+            tables.query(TaskRun, TASK_RUNS, (run_id, None)),
+            tables.query(Output, OUTPUTS, (run_id,)),
+        )
+        if not runs:
+            return None
+        return RunState(tables.parsed(Run, runs)[0], tables.parsed(TaskRun, tasks), tables.parsed(Output, outputs))
+
+    def drift(self, run_id: str, fingerprints: Mapping[str, str]) -> Drift:
+        """How the tasks of a workflow differ by now from those the run was scheduled with. Changes nothing.
+
+        `fingerprints` are those of all tasks, by id, as the workflow is now. What to do is the caller's choice: to go
+        on as it is; to have what has changed run again, with `rerun_from`, and schedule it with its new fingerprint; or
+        to begin a new run. Raises `NotFound` for an unknown run.
+        """
+        state = self.run_state(run_id)
+        if state is None or state.run.deleted_at is not None:
+            raise NotFound("run", run_id, "" if state is None else "It was deleted.")
+        return drift(run_id, state.tasks, fingerprints)
 
     def get_result(self, run_id: str, task_id: str) -> Any:
         """The exact value of a task's effective output. Raises `NotFound` if there is none, so that None is a value;

@@ -28,8 +28,9 @@ from projections.following_views import FollowingViews
 from projections.inline_views import InlineViews
 from projections.occurrence import Occurring
 from projections.queries import Queries
+from projections.recovery import RecoveryCommands
 from projections.repair import Repairs
-from projections.run_commands import RunCommands
+from projections.rerun import RerunCommands
 from projections.run_events import RunEvents
 from projections.run_files import RunFiles
 from projections.task_commands import TaskCommands
@@ -41,8 +42,9 @@ from projections.workflow_commands import WorkflowCommands
 
 
 class Store(
-    RunCommands,
+    RecoveryCommands,
     TaskCommands,
+    RerunCommands,
     RunEvents,
     WorkflowCommands,
     FinalizeCommands,
@@ -61,7 +63,7 @@ class Store(
         self, address: str, log: Log, views: Views, codec: Codec, values: Values, clock: Callable[[], datetime]
     ) -> None:
         Queries.__init__(self, views, values, clock)
-        RunCommands.__init__(self, log, codec, values, self, clock)
+        RecoveryCommands.__init__(self, log, codec, values, self, clock)
         self._board = Board(views, log, codec, values, self, clock)
         self.address, self.log, self.views, self.codec, self.values = address, log, views, codec, values
 

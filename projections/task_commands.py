@@ -13,6 +13,7 @@ from eventstore.failure import Failure
 from eventstore.validate import check_name
 from projections import decide
 from projections.decide import Events, TaskState
+from projections.drift import marked
 from projections.resume import consumable
 from projections.rows import Attempt, Run, TaskRun
 from projections.telemetry import Telemetry
@@ -21,13 +22,16 @@ _DELETED = "It was deleted meanwhile."
 
 
 class Task(msgspec.Struct, frozen=True):
-    """A task to be scheduled."""
+    """A task to be scheduled. `fingerprint` is a text that changes whenever the task's definition does: see `drift`. It
+    is kept as part of the metadata.
+    """
 
     id: str
     name: str = ""
     depends_on: Sequence[str] = ()
     input: object = None
     metadata: Mapping[str, Any] | None = None
+    fingerprint: str | None = None
 
 
 class TaskCommands(Telemetry):
@@ -38,7 +42,8 @@ class TaskCommands(Telemetry):
     def schedule_tasks(self, run_id: str, tasks: Sequence[Task], *, epoch: int | None = None) -> list[TaskRun]:
         """Make tasks of a run known, in one commit, and return their task runs. Dependencies may come later.
 
-        A task that is scheduled already, with the same dependencies, is left as it is.
+        A task that is scheduled already, with the same dependencies, is left as it is; but if it is neither running nor
+        completed, and its fingerprint is another one now, it takes that, with the metadata given beside it.
         """
         for task in tasks:
             if not isinstance(task, Task):
@@ -55,7 +60,7 @@ class TaskCommands(Telemetry):
                 task.name,
                 tuple(dict.fromkeys(task.depends_on)),
                 None if task.input is None else self._values.keep(task.input),
-                self._raw(task.metadata),
+                self._raw(marked(task.metadata, task.fingerprint)),
             )
             for task in tasks
         ]
@@ -78,10 +83,11 @@ class TaskCommands(Telemetry):
         depends_on: Sequence[str] = (),
         input: object = None,
         metadata: Mapping[str, Any] | None = None,
+        fingerprint: str | None = None,
         epoch: int | None = None,
     ) -> TaskRun:
         """Make one task known; see `schedule_tasks`."""
-        task = Task(task_id, name, depends_on, input, metadata)
+        task = Task(task_id, name, depends_on, input, metadata, fingerprint)
         return self.schedule_tasks(run_id, [task], epoch=epoch)[0]
 
     def start_task(

@@ -42,6 +42,9 @@ TERMINAL = frozenset({"completed", "failed", "cancelled"})
 UNFINISHED = ("pending", "running", "waiting")
 """Task run statuses in which there is no end yet."""
 
+ALIVE = frozenset({"running", "waiting"})
+"""Run statuses in which a worker should be there."""
+
 RESUMABLE = frozenset({"pending", "running", "waiting", "failed"})
 
 

@@ -21,6 +21,8 @@ from projections.cli.importing import import_
 from projections.cli.orphans import orphans, repair
 from projections.cli.output import examples, safe
 from projections.cli.purging import gc, purge
+from projections.cli.recovery import recover
+from projections.cli.rerun import invalidate, rerun
 from projections.cli.runs import resume_plan, runs, show
 from projections.cli.seal import seal
 from projections.cli.tail import tail
@@ -110,6 +112,9 @@ for command in (
     timeline,
     tree,
     tail,
+    recover,
+    invalidate,
+    rerun,
     workflows,
     workflow,
     verify,

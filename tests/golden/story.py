@@ -31,6 +31,7 @@ from eventstore.events import (
     RunCreated,
     RunDeleted,
     RunFailed,
+    RunLeaseRenewed,
     RunResumed,
     RunStarted,
     RunUpdated,
@@ -45,6 +46,7 @@ from eventstore.events import (
     TaskRunScheduled,
     TaskRunSkipped,
     TaskRunStarted,
+    TaskRunUpdated,
     WorkflowDeleted,
     WorkflowSaved,
 )
@@ -198,3 +200,6 @@ def _second_format(soon: datetime) -> Iterator[Commit]:
     given = TaskMoved("top", "ready", "working", "bo", "has time", 1, soon)
     stopped = TaskMoved("top", "ready", "blocked", None, "rain", 1, manual=True)
     yield {"$board/top": [TaskUpdated("top", changes), given, stopped]}, None
+    yield {"run-4": [RunStarted("worker-3", 1, soon), RunLeaseRenewed(1, soon + timedelta(hours=1))]}, None
+    first, second = msgspec.Raw(b'{"fingerprint":"f1"}'), msgspec.Raw(b'{"fingerprint":"f2"}')
+    yield {"run-4": [TaskRunScheduled("a", metadata=first), TaskRunUpdated("a", second)]}, None
