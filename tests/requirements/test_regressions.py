@@ -59,12 +59,12 @@ def test_resume_after_crash_during_reexecution(store: Store) -> None:
 
 
 def test_lost_append_raises(lasting: str) -> None:
-    store = open_again(lasting)
-    run_of(store, "a")
-    attempt = store.start_task("run", "a").attempt
-    store.log.close()
-    with pytest.raises(Closed):
-        store.complete_task("run", "a", "lost", attempt=attempt)
+    with open_again(lasting) as store:
+        run_of(store, "a")
+        attempt = store.start_task("run", "a").attempt
+        store.log.close()
+        with pytest.raises(Closed):
+            store.complete_task("run", "a", "lost", attempt=attempt)
     with open_again(lasting) as again:
         assert again.get_output("run", "a") is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from functools import partial
 
@@ -36,10 +37,13 @@ def test_s1_01_a_log_that_lacks_the_methods_fails_the_suite_that_others_can_impo
     assert issubclass(PersistentLogContract, LogContract)  # what only some can promise is a suite of its own
     checks = [check for name, check in inspect.getmembers(LogContract) if name.startswith("test_")]
     simple = [check for check in checks if list(inspect.signature(check).parameters) == ["self", "log"]]
-    assert len(simple) > 20
+    passed = 0
     for check in simple:
-        with pytest.raises(AttributeError):
+        with contextlib.suppress(AttributeError, AssertionError):
             check(LogContract(), object())
+            passed += 1
+    assert len(simple) > 100
+    assert passed <= 1, "what is refused before any log is asked"
 
 
 def test_s1_02_saving_a_workflow_keeps_its_definition_with_id_and_metadata(states: StateStore) -> None:
