@@ -165,5 +165,5 @@ def wait_for(log: Log, name: str, position: int, timeout: float) -> bool:
     while (log.checkpoint(name) or 0) < position:
         if time.monotonic() >= deadline:
             return False
-        time.sleep(_POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)  # a checkpoint that moves in another process tells nobody
     return True

@@ -278,7 +278,7 @@ def _first_time(*notations: object) -> datetime:
     for text in notations:
         for read in (datetime.fromisoformat, _month_first):
             with contextlib.suppress(TypeError, ValueError, OverflowError):
-                time = read(text)  # type: ignore[arg-type]
+                time = read(text)  # type: ignore[arg-type]  # what is no text is a TypeError
                 return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
     return _EPOCH
 

@@ -101,7 +101,7 @@ def test_what_was_being_handled_is_a_cause_unless_it_was_suppressed() -> None:
                 error = ValueError("second")
                 if suppress:
                     raise error from None
-                raise error  # noqa: B904
+                raise error  # noqa: B904 - the chain that Python makes by itself
         except ValueError as caught:
             return caught
 
@@ -177,7 +177,7 @@ def test_an_exception_that_cannot_say_what_it_is_is_kept_all_the_same(kind: type
 
 def test_an_exception_whose_traceback_cannot_be_formatted_is_kept_all_the_same() -> None:
     error = SyntaxError("bad")
-    error.text, error.lineno = 7, "seven"  # type: ignore[assignment]
+    error.text, error.lineno = 7, "seven"  # type: ignore[assignment]  # as a careless program may do
 
     failure = failure_from(raised(error))
 
