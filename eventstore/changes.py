@@ -37,5 +37,5 @@ def folder_changes(folder: Path, deadline: float | None, *, prefix: str = "") ->
                 if remaining() <= 0:
                     return
         except (OSError, RuntimeError):  # what watchfiles raises, its own internal error included
-            time.sleep(max(remaining(), 0))
+            time.sleep(max(remaining(), 0))  # nothing tells of changes here: whoever waits looks again then
             yield
