@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from projections.asynchronous import open_async
     from projections.board import Board
     from projections.commands import Resumption
     from projections.differences import Difference
@@ -74,6 +75,7 @@ _MODULES = {
     "Workflow": "rows",
     "WorkflowStore": "workflow_store",
     "WorkflowVersion": "rows",
+    "open_async": "asynchronous",
     "open_store": "store",
 }
 
@@ -110,5 +112,6 @@ __all__ = [
     "Workflow",
     "WorkflowStore",
     "WorkflowVersion",
+    "open_async",
     "open_store",
 ]

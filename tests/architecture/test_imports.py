@@ -153,7 +153,7 @@ def test_the_postgres_client_is_not_loaded_without_need(tmp_path: Path, program:
 
 
 def test_importing_the_write_side_loads_nothing_that_most_programs_do_not_need() -> None:
-    unneeded = {"psycopg", "watchfiles", "click", "pytest", "hypothesis", "projections"}
+    unneeded = {"asyncio", "psycopg", "watchfiles", "click", "pytest", "hypothesis", "projections"}
     code = f"import sys, eventstore; print(*sorted({unneeded!r} & sys.modules.keys()))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (shown.stdout.strip(), shown.stderr) == ("", "")
