@@ -34,7 +34,7 @@ class Page(NamedTuple, Generic[ItemT]):
     position: int = 0
 
 
-class AsyncIterator(Generic[ItemT]):
+class AsyncItems(Generic[ItemT]):
     """The items of a blocking iterator, which is `sync`. After an error it goes on as that one does."""
 
     def __init__(self, items: Iterator[ItemT], workers: Workers) -> None:
@@ -81,7 +81,7 @@ class AsyncIterator(Generic[ItemT]):
         return Page(items, ended=len(items) < PAGE)
 
 
-class AsyncFollower(AsyncIterator[RecordedEvent]):
+class AsyncFollower(AsyncItems[RecordedEvent]):
     """The events of a log after a position, in its order, those to come too. See `eventstore.follow.Follower`.
 
     Iterating ends only when the follower is closed: by any task or thread, or by leaving its `async with`. For a time

@@ -7,14 +7,13 @@ thread. Threads that append at once share one write and one sync of a log, so co
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator as Items
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar
 
-from eventstore.async_iterators import AsyncFollower, AsyncIterator
+from eventstore.async_iterators import AsyncFollower, AsyncItems
 from eventstore.follow import Follower
 from eventstore.workers import THREADS, Workers
 
@@ -51,7 +50,7 @@ class Call(Coroutine[Any, Any, Any]):
         """End the coroutine."""
         self._coroutine.close()
 
-    async def __aiter__(self) -> Items[Any]:
+    async def __aiter__(self) -> AsyncIterator[Any]:
         async for item in await self._coroutine:
             yield item
 
@@ -75,21 +74,24 @@ class Async(Generic[T]):
 
     What a method returns comes as it is, but for iterators, which are for `async for`, and context managers, which are
     for `async with`. Methods that return the same object with other settings, such as `acting`, are not awaited. The
-    attributes `log`, `board` and `store` are facades, which share the threads; others are as they are.
+    attributes `log`, `board` and `store` are facades, which share the threads; others are as they are. What never
+    blocks can as well be called on `sync`: `heartbeat.sync.check()`.
 
     **Threads.** `threads` calls are at work at once; the others are begun as these end, first come, first served. So
     coroutines that all want one run keep others waiting for a while, never for ever. Followers, `wait` and
-    `Consumer.run` have threads of their own while they wait. Each call sees the context variables of its caller.
+    `Consumer.run` have threads of their own while they wait. Each call sees the context variables of its caller. On
+    Postgres each append has a connection while it is at work, and the server shares its flushes among them.
 
     **Order.** A call begins before the next one of its coroutine. Among coroutines there is no order.
 
     **Cancellation.** A thread cannot be stopped. If an `await` is cancelled before a thread was free for its call,
-    nothing is done. After that the call goes on, and what it does may have happened or be about to: repeat it. Commands
-    that were done already have no effect, and a commit with the same event ids is there once. What was to be opened or
-    entered is closed again. A cancelled `Consumer.run` closes its consumer; a follower loses no event.
+    nothing is done. After that the call goes on, and what it does may have happened or be about to. So repeat it with
+    the same ids: a run's, an attempt's, those of events. A command that was done has no effect then, and a commit is
+    there once. What was to be opened or entered is closed again; what was to be closed or left, is. A cancelled
+    `Consumer.run` closes its consumer; a follower loses no event.
 
-    **Closing** begins nothing more, waits for the calls that were made before, and closes the object. Repeated calls do
-    nothing; any other call afterwards raises `Closed`.
+    **Closing** begins nothing more, waits for the calls that were made before and for consumers, and closes the object.
+    Repeated calls do nothing; any other call afterwards raises `Closed`.
     """
 
     def __init__(self, sync: T, workers: Workers | None = None, *, threads: int = THREADS) -> None:
@@ -139,7 +141,7 @@ class Async(Generic[T]):
         if isinstance(other, Follower):
             return AsyncFollower(other, self._workers)
         if isinstance(other, Iterator):
-            return AsyncIterator(other, self._workers)
+            return AsyncItems(other, self._workers)
         return Async(other, self._workers)
 
     async def call(self, function: Callable[P, ResultT], *args: P.args, **kwargs: P.kwargs) -> ResultT:
@@ -151,9 +153,9 @@ class Async(Generic[T]):
     async def close(self) -> None:
         """Close the object. The facade whose threads these are waits for all calls first, and ends the threads."""
         if self._owner:
-            await asyncio.to_thread(self._close_all)
+            await asyncio.shield(asyncio.to_thread(self._close_all))
         else:
-            await self._workers.call(_close, self.sync)
+            await self._workers.finish(_close, self.sync)
 
     def _close_all(self) -> None:
         if self._workers.close():
@@ -171,7 +173,7 @@ class Async(Generic[T]):
         if self._owner:
             return await self.close()
         if isinstance(self.sync, AbstractContextManager):
-            return await self._workers.call(self.sync.__exit__, kind, error, at)
+            return await self._workers.finish(self.sync.__exit__, kind, error, at)
         return None
 
 

@@ -56,6 +56,10 @@ class Workers:
             future.add_done_callback(lambda done: done.cancelled() or done.exception() or close(done.result()))
             raise
 
+    async def finish(self, function: Callable[P, ResultT], *args: P.args, **kwargs: P.kwargs) -> ResultT:
+        """Call a function that has to be called: also if this is cancelled."""
+        return await asyncio.shield(asyncio.wrap_future(self.begin(function, *args, **kwargs)))
+
     def begin_wait(self, function: Callable[[], ResultT], end: Callable[[], object] | None = None) -> Future[ResultT]:
         """Call a function that may wait for long, at once. `close` calls `end`, and waits until it has returned;
         without an `end`, neither `close` nor the end of the program waits for it.
@@ -68,13 +72,13 @@ class Workers:
                 future.set_result(_run(context, function))
             except BaseException as error:
                 future.set_exception(error)
-            self._waits.pop(future, None)
 
         with self._mutex:
             self._check_open()
+            threading.Thread(target=run, name="eventstore-wait", daemon=True).start()
             if end is not None:
                 self._waits[future] = end
-        threading.Thread(target=run, name="eventstore-wait", daemon=True).start()
+                future.add_done_callback(self._waits.pop)
         return future
 
     async def wait(self, function: Callable[[], ResultT], end: Callable[[], object] | None = None) -> ResultT:

@@ -148,6 +148,26 @@ def test_what_was_to_be_entered_is_left_again(store: Store) -> None:
     asyncio.run(scenario())
 
 
+def test_what_is_left_is_left_even_if_that_is_cancelled_twice(store: Store) -> None:
+    door, busy = Door(Gate()), Gate()
+    door.gate.open()
+
+    async def scenario() -> None:
+        async with Async(store, threads=1) as facade:
+            inside = facade.wrap(door)
+            await inside.__aenter__()
+            call = asyncio.create_task(facade.call(busy.stop))
+            await busy.reached()
+            leaving = asyncio.create_task(inside.__aexit__(None, None, None))
+            await asyncio.sleep(0)
+            await cancelled(leaving)
+            busy.open()
+            await call
+            await until(door.left.is_set)
+
+    asyncio.run(scenario())
+
+
 def test_what_was_to_be_opened_is_closed_again() -> None:
     door = Door(Gate())
 

@@ -17,7 +17,7 @@ from eventstore.consumer import Consumer
 from eventstore.errors import Closed, Unavailable
 from eventstore.log import Append, NewEvent
 from projections import Store, open_async
-from tests.asynchronous.gate import PATIENCE, Gate
+from tests.asynchronous.gate import PATIENCE, Gate, until
 
 NEW = [Append("a", [NewEvent(type="noted", data=b"1")])]
 
@@ -33,8 +33,7 @@ def test_closing_waits_for_what_is_under_way_and_refuses_the_rest(
         under_way = asyncio.create_task(facade.log.append(NEW))
         await gate.reached()
         closing = asyncio.create_task(facade.close())
-        while not facade._workers._closed:
-            await asyncio.sleep(0)
+        await until(lambda: facade._workers._closed)
         with pytest.raises(Closed):
             await facade.get_run("sunday")
         gate.open()
@@ -83,7 +82,7 @@ def test_closing_ends_a_consumer_when_it_has_stored_what_it_is_at(store: Store) 
         running = asyncio.create_task(consumer.run())
         await gate.reached()
         closing = asyncio.create_task(facade.close())
-        await asyncio.sleep(0)
+        await until(lambda: bool(consumer.sync._events.closed))
         gate.open()
         await closing
         await running
@@ -109,8 +108,9 @@ def test_an_interrupt_closes_the_store_and_ends_the_loop(store: Store) -> None:
 def test_a_loop_ends_while_a_follower_is_open(store: Store) -> None:
     async def scenario() -> None:
         events = await Async(store).follow()
-        asyncio.get_running_loop().call_soon(asyncio.create_task, anext(events))
+        waiting = asyncio.create_task(anext(events))
         await events.caught_up.wait()
+        assert not waiting.done()
 
     asyncio.run(scenario())
 

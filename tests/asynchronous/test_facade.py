@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from datetime import datetime
+from typing import assert_type
 
 import pytest
 
@@ -15,8 +16,9 @@ from eventstore.consumer import Consumer
 from eventstore.errors import InvalidInput, NotFound
 from eventstore.log import Append, NewEvent, RecordedEvent
 from eventstore.memory import MemoryLog
-from projections import StateStore, Store, TaskStore, WorkflowStore, open_async
+from projections import Run, StateStore, Store, TaskStore, WorkflowStore, open_async
 from projections.transfer import export_run
+from tests.asynchronous.gate import until
 from tests.stores import NOON
 
 
@@ -83,8 +85,7 @@ def test_a_consumer_handles_what_comes_until_its_task_is_cancelled(store: Store)
                 assert await consumer.catch_up() == 1
                 running = asyncio.create_task(consumer.run())
                 await facade.create_run("nightly", run_id="two")
-                while len(handled) < 2:
-                    await asyncio.sleep(0)
+                await until(lambda: len(handled) == 2)
                 running.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await running
@@ -161,6 +162,16 @@ def test_a_call_that_nobody_awaits_is_told_of_and_does_nothing() -> None:
             with pytest.warns(RuntimeWarning, match="never awaited"):
                 store.create_run("nightly")
             assert await store.log.head() == 0
+
+    asyncio.run(scenario())
+
+
+def test_type_checkers_see_what_a_call_takes_and_returns() -> None:
+    async def scenario() -> None:
+        async with open_async("memory:") as store:
+            assert_type(store.sync, Store)
+            run = assert_type(await store.call(store.sync.create_run, "nightly", run_id="sunday"), Run)
+            assert run.id == "sunday"
 
     asyncio.run(scenario())
 

@@ -12,7 +12,7 @@ from eventstore.asynchronous import Async
 from eventstore.errors import Closed, InvalidInput, Unavailable
 from eventstore.log import Append, NewEvent
 from projections import Store
-from tests.asynchronous.gate import PATIENCE
+from tests.asynchronous.gate import PATIENCE, until
 
 
 def note(store: Store, *numbers: int, stream: str = "a") -> None:
@@ -40,8 +40,7 @@ def test_a_follower_gives_what_is_there_and_what_comes_and_ends_when_it_is_close
             await soon(events.caught_up.wait())
             assert seen == list(range(120))
             await facade.call(note, store, 120, 121)
-            while len(seen) < 122:
-                await asyncio.sleep(0)
+            await until(lambda: len(seen) == 122)
             await events.close()
             await soon(task)
             assert events.closed
