@@ -35,7 +35,9 @@ class Page(NamedTuple, Generic[ItemT]):
 
 
 class AsyncItems(Generic[ItemT]):
-    """The items of a blocking iterator, which is `sync`. After an error it goes on as that one does."""
+    """The items of a blocking iterator, which is `sync`. After an error it goes on as that one does. One task at a time
+    iterates.
+    """
 
     def __init__(self, items: Iterator[ItemT], workers: Workers) -> None:
         self.sync, self._workers = items, workers
@@ -63,10 +65,8 @@ class AsyncItems(Generic[ItemT]):
             raise error
         if self._fetching is None or self._fetching.cancelled():
             self._fetching = self._begin()
-        fetching = self._fetching
-        page = await asyncio.wrap_future(fetching)
-        if self._fetching is fetching:  # no other task has taken it
-            self._fetching, self._page, self._ready = None, page, deque(page.items)
+        self._page = await asyncio.wrap_future(self._fetching)
+        self._fetching, self._ready = None, deque(self._page.items)
 
     def _begin(self) -> Future[Page[ItemT]]:
         """Begin to fetch the next page."""
