@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
-from types import TracebackType
+from types import CoroutineType, TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar
 
 from eventstore.async_iterators import AsyncFollower, AsyncItems
@@ -32,8 +32,11 @@ class Call(Coroutine[Any, Any, Any]):
     `async for` awaits it and iterates over what it returns; `async with` awaits it and enters what it returns.
     """
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def __init__(self, name: str, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """The name is for warnings and lists of tasks."""
+        assert isinstance(coroutine, CoroutineType)
         self._coroutine = coroutine
+        self.__qualname__ = coroutine.__qualname__ = name
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return self._coroutine.__await__()
@@ -123,7 +126,8 @@ class Async(Generic[T]):
             return value
         if getattr(value, "__annotations__", {}).get("return") == "Self":
             return lambda *args, **kwargs: self.wrap(value(*args, **kwargs))
-        return lambda *args, **kwargs: Call(self._called(name, partial(value, *args, **kwargs)))
+        full_name = f"{type(self.sync).__name__}.{name}"
+        return lambda *args, **kwargs: Call(full_name, self._called(name, partial(value, *args, **kwargs)))
 
     async def _called(self, name: str, function: Callable[[], Any]) -> Any:
         if name in _WAITS:

@@ -149,6 +149,7 @@ def test_calls_are_coroutines_for_whatever_takes_coroutines() -> None:
     async def scenario() -> None:
         async with open_async("memory:") as store, asyncio.TaskGroup() as group:
             task = group.create_task(store.create_run("nightly", run_id="one"))
+            assert "Store.create_run" in repr(task)
             other = await asyncio.wait_for(store.create_run("nightly", run_id="two"), timeout=60)
             runs = await asyncio.gather(task, store.get_run("two"))
             assert [run.id for run in runs] == ["one", other.id]
@@ -159,7 +160,7 @@ def test_calls_are_coroutines_for_whatever_takes_coroutines() -> None:
 def test_a_call_that_nobody_awaits_is_told_of_and_does_nothing() -> None:
     async def scenario() -> None:
         async with open_async("memory:") as store:
-            with pytest.warns(RuntimeWarning, match="never awaited"):
+            with pytest.warns(RuntimeWarning, match=r"'Store\.create_run' was never awaited"):
                 store.create_run("nightly")
             assert await store.log.head() == 0
 
