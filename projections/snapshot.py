@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Self, get_args
 
@@ -28,8 +28,8 @@ from projections.fold import Fold
 from projections.rows import BY_TABLE, ROWS, defaults
 
 EVERY = 10_000
-"""How many events a fold has to go over to be worth keeping: those take some half a second, and going over fewer is
-not worth a write.
+"""How many events a fold has to go over to be worth keeping: those take 0.1 to 0.4 s, and going over fewer is not
+worth a write.
 """
 KEPT = 8
 """How many snapshots of a run are kept."""
@@ -37,8 +37,8 @@ PROJECTION = 1
 """To be raised whenever `project` makes other rows of the same events, unless the rows get other columns too."""
 
 NEAREST = """SELECT version, position, latest, hash, data FROM main.snapshots
-    WHERE run_id = $1 AND version <= $2 AND position <= $3 AND (CAST($4 AS TEXT) IS NULL OR latest <= $4)
-    AND format = $5 ORDER BY version DESC LIMIT 1 OFFSET $6"""
+    WHERE run_id = $1 AND version > $7 AND version <= $2 AND position <= $3
+    AND (CAST($4 AS TEXT) IS NULL OR latest <= $4) AND format = $5 ORDER BY version DESC LIMIT 1 OFFSET $6"""
 ALL = "SELECT run_id, version FROM main.snapshots WHERE format = $1 ORDER BY run_id, version"
 ONE = "SELECT version, position, latest, hash, data FROM main.snapshots WHERE run_id = $1 AND version = $2"
 FORGET_OTHER_FORMATS = "DELETE FROM main.snapshots WHERE run_id = $1 AND format <> $2"
@@ -49,11 +49,12 @@ KEEP = """INSERT INTO main.snapshots (run_id, version, position, latest, hash, f
 VERSIONS = "SELECT version FROM main.snapshots WHERE run_id = $1 ORDER BY version"
 FORGET = "DELETE FROM main.snapshots WHERE run_id = $1 AND version = $2"
 
-_ROWS_PER_EVENT = 4
-_QUICK = 1  # of zlib's levels: the others take several times as long for little
-
-UNREADABLE = (msgspec.DecodeError, zlib.error, ValueError, OverflowError)
+UNREADABLE = (msgspec.DecodeError, zlib.error, ValueError, TypeError, OverflowError)
 """What is raised for a damaged snapshot, and for rows that cannot be kept as one."""
+
+_ROWS_PER_EVENT = 2
+_MOST_BYTES = 256 * 1024 * 1024  # not every database takes more than four times that in one piece
+_QUICK = 1  # of zlib's levels: the others take several times as long for little
 
 _DECODER = msgspec.msgpack.Decoder(dict[str, list[list[Any]]])
 
@@ -101,7 +102,11 @@ class Replay:
         """Go on from a snapshot, and the event it was taken after. Raises one of `UNREADABLE`."""
         replay = cls()
         replay.fold = restored(snapshot.data)
-        replay.version, replay.last, replay.latest = last.version, last, datetime.fromisoformat(snapshot.latest)
+        replay.version, replay.last, replay.latest = (
+            last.version,
+            last,
+            datetime.fromisoformat(snapshot.latest).astimezone(UTC),
+        )
         return replay
 
     def take(self, events: Iterable[RecordedEvent], codec: Codec) -> None:
@@ -138,8 +143,8 @@ def event_at(log: Log, stream: str, version: int) -> RecordedEvent | None:
 def worth_keeping(events: int, rows: int, every: int) -> bool:
     """Whether to keep so many rows of so many events, taken since the nearest snapshot before.
 
-    Writing rows and reading them takes time too, some tenth of what it takes to go over as many events. And what is
-    kept of a run must not grow faster than its events do.
+    To write a row and to read it again takes about as long as to go over an event; so what keeping costs is in
+    proportion to what was just paid, and what is kept of a run to its events.
     """
     return events > every and rows <= _ROWS_PER_EVENT * events
 
@@ -158,11 +163,13 @@ def superfluous(versions: Sequence[int]) -> list[int]:
     return given_up
 
 
-def nearest(run_id: str, version: int | None, position: int | None, time: datetime | None, *, skip: int) -> Statement:
-    """Asks for the last snapshot that is not beyond any of these, or for the one so many before it."""
+def nearest(
+    run_id: str, version: int | None, position: int | None, time: datetime | None, *, after: int, skip: int
+) -> Statement:
+    """Asks for the last snapshot after a version that is beyond none of these, or for the one so many before it."""
     limits = (MAX_NUMBER if limit is None else limit for limit in (version, position))
     latest = None if time is None else timestamp(time)
-    return Statement(NEAREST, (run_id, *limits, latest, format_digest(), skip))
+    return Statement(NEAREST, (run_id, *limits, latest, format_digest(), skip, after))
 
 
 def found(run_id: str, row: Sequence[Any]) -> Snapshot:
@@ -206,7 +213,10 @@ def encoded(fold: Fold) -> bytes:
 
 def packed(fold: Fold) -> bytes:
     """The rows as a snapshot holds them. Raises one of `UNREADABLE` for what no database can hold."""
-    return zlib.compress(encoded(fold), _QUICK)
+    data = zlib.compress(encoded(fold), _QUICK)
+    if len(data) > _MOST_BYTES:
+        raise OverflowError(f"{len(data):,} bytes are too many to keep")
+    return data
 
 
 def unpacked(data: bytes) -> bytes:

@@ -138,32 +138,34 @@ class Travel(Actor):
 
     def _replayed(self, point: Point, before: Replay | None = None) -> Replay:
         """The run at the point, from the nearest snapshot on, or from where it was before, if that is nearer."""
-        replay = self._snapshot(point)
-        if before is not None and before.version >= replay.version:
-            replay = before.copy()
-        replay.take(self._events(point, after=replay.version), self._codec)
+        before = before or Replay()
+        replay, rest = self._snapshot(point, before.version) or (before.copy(), self._events(point, before.version))
+        replay.take(rest, self._codec)
         if worth_keeping(replay.taken, replay.fold.size, self._snapshot_every):
-            with contextlib.suppress(EventStoreError, *UNREADABLE):  # a database that cannot be written is no reason
+            with contextlib.suppress(EventStoreError, *UNREADABLE):  # it was only for the next time
                 self._views.keep(replay.snapshot())
                 replay.taken = 0
         return replay
 
-    def _snapshot(self, point: Point) -> Replay:
-        """The run at the nearest snapshot before the point that can be used; at its beginning, if there is none."""
+    def _snapshot(self, point: Point, after: int) -> tuple[Replay, Iterator[RecordedEvent]] | None:
+        """The run at the nearest snapshot before the point that can be used, and the events that come then; None if
+        there is none after a version.
+        """
         run_id, limits = point.run_id, (_bounded(point.version), _bounded(point.position), point.time)
         if point.time is not None:
             check_zone(point.time)
         with contextlib.suppress(EventStoreError):  # as long as the log can be read, there is an answer
             for skip in itertools.count():
-                (rows,) = self._views.ask(nearest(run_id, *limits, skip=skip))
+                (rows,) = self._views.ask(nearest(run_id, *limits, after=after, skip=skip))
                 if not rows:
                     break
                 with contextlib.suppress(*UNREADABLE):
                     snapshot = found(run_id, rows[0])
-                    event = event_at(self._log, run_id, snapshot.version)
+                    rest = self._events(point, snapshot.version - 1)  # in one reading, or a purge could come between
+                    event = next(rest, None)
                     if event is not None and snapshot.is_after(event):
-                        return Replay.of(snapshot, event)
-        return Replay()
+                        return Replay.of(snapshot, event), rest
+        return None
 
     def _events(self, point: Point, after: int = 0) -> Iterator[RecordedEvent]:
         """The events of the run up to the point, behind a version."""

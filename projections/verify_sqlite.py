@@ -119,7 +119,7 @@ class _Check:
             yield Finding("warning", "schema-drift", f"stream {stream!r}", "its events are open to deletion", action)
 
     def snapshots(self, audit: Audit) -> Iterator[Finding]:
-        """Have the events held against the snapshots, if there is a table of them."""
+        """Have the events held against the snapshots, if there is a table of them. Finds nothing by itself."""
         if self._versions["views"] == newest_version(SCHEMAS["views"]):
             audit.snapshots.expect(outlines(self._session))
         yield from ()

@@ -257,8 +257,8 @@ def test_nothing_but_snapshots_is_left_behind(asked: Store) -> None:
 
 
 def test_rows_of_many_more_than_the_events_that_made_them_are_not_kept() -> None:
-    assert worth_keeping(6, 24, EVERY)
-    assert not worth_keeping(6, 25, EVERY)
+    assert worth_keeping(6, 12, EVERY)
+    assert not worth_keeping(6, 13, EVERY)
     assert not worth_keeping(EVERY, 1, EVERY)
 
 
