@@ -57,6 +57,7 @@ ENTER_WITHIN = """SELECT current_setting('lock_timeout'), set_config('lock_timeo
         THEN set_config('synchronous_commit', 'on', true) END"""
 SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', $1, true)"
 LOCK_OUT_OTHERS = "SELECT pg_advisory_xact_lock($1::bigint::int, 0)"
+STAND_BESIDE_OTHERS = "SELECT pg_try_advisory_xact_lock_shared($1::bigint::int, 0)"
 HAS_TABLE = "SELECT 1 FROM pg_tables WHERE schemaname = $1 AND tablename = $2"
 HAS_SCHEMA = "SELECT 1 FROM pg_namespace WHERE nspname = $1"
 LOCK_SCHEMA = "SELECT pg_advisory_xact_lock($1)"
@@ -203,6 +204,16 @@ class PostgresDatabase:
     @contextlib.contextmanager
     def writing(self) -> Iterator[PostgresSession]:
         with self._begun([Statement(BEGIN), self.enter, Statement(LOCK_OUT_OTHERS, (self._gate,))]) as session:
+            yield session
+            with self._translating(committing=True):
+                session.execute(COMMIT)
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[PostgresSession]:
+        """See `Database.aside`. It never waits for who has locked others out: then appends would wait for it."""
+        with self._begun([Statement(BEGIN), self.enter]) as session:
+            if session.rows(STAND_BESIDE_OTHERS, (self._gate,)) != [(True,)]:
+                raise Unavailable(f"others have {self.name} to themselves", "Try again.")
             yield session
             with self._translating(committing=True):
                 session.execute(COMMIT)

@@ -60,6 +60,11 @@ class Database(Protocol):
     def writing(self) -> AbstractContextManager[Session]:
         """A transaction beside which nobody else appends. It is rolled back if an error leaves it."""
 
+    def aside(self) -> AbstractContextManager[Session]:
+        """A transaction beside which nothing is purged, for what is worth a write but worth nobody's waiting. Raises
+        `Unavailable` if others are in its way.
+        """
+
     def reclaim(self, *tables: str) -> None:
         """Give the space of what was removed from these tables back, beside what others do and as far as that goes."""
 

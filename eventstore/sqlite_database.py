@@ -13,6 +13,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,9 @@ class SqliteDatabase:
                     self._roll_back()
                 raise
             self._commit()
+
+    def aside(self) -> AbstractContextManager[SqliteSession]:
+        return self.writing()
 
     def _commit(self) -> None:
         try:

@@ -21,6 +21,7 @@ class Options(TypedDict, total=False):
     codec: Codec | None
     create: bool
     threshold: int
+    snapshot_every: int
     clock: Callable[[], datetime]
 
 

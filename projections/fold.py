@@ -24,9 +24,13 @@ class Fold:
         """The views these events make."""
         folded = cls()
         for recorded in events:
-            for patch in project(codec.decode(recorded), recorded):
-                folded.apply(patch)
+            folded.take(recorded, codec)
         return folded
+
+    def take(self, recorded: RecordedEvent, codec: Codec) -> None:
+        """Change the dictionaries as the event says."""
+        for patch in project(codec.decode(recorded), recorded):
+            self.apply(patch)
 
     def apply(self, patch: Patch) -> None:
         """Change the dictionaries as the patch says."""
@@ -47,3 +51,14 @@ class Fold:
         """One row, typed, or None."""
         columns = self.tables[kind.TABLE].get(key)
         return None if columns is None else parse(kind, (*key, *columns.values()))
+
+    def copy(self) -> Self:
+        """Another one that is the same and can be changed by itself."""
+        other = type(self)()
+        other.tables = {table: {key: dict(row) for key, row in rows.items()} for table, rows in self.tables.items()}
+        return other
+
+    @property
+    def size(self) -> int:
+        """How many rows there are."""
+        return sum(map(len, self.tables.values()))

@@ -23,8 +23,9 @@ from projections import tables
 from projections.project import project
 from projections.rows import Patch
 from projections.run_files import RunFiles
-from projections.tables import Columns, Contents, DamagedViews
-from projections.views import check_questions
+from projections.snapshot import Snapshot, event_at, keep, outlines
+from projections.tables import Columns, DamagedViews
+from projections.views import WithEvents, check_questions
 
 FORMAT = 2
 _EVENTS_AT_ONCE = 2_000
@@ -178,12 +179,24 @@ class FollowingViews:
                     return
             wanted = self._catch_up()  # which is less if what comes next has just been purged
 
+    def keep(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot beside the tables, unless the log no longer has the event that it was taken after."""
+        while True:
+            standing = self._checkpoint()
+            if not snapshot.is_after(event_at(self._log, snapshot.run_id, snapshot.version)):
+                return
+            with self._writing() as session:
+                # A purge that the tables have taken by now, and the log did not show yet, would have moved them.
+                if self._checkpoint() == standing:
+                    keep(session, snapshot)
+                    return
+
     @contextlib.contextmanager
-    def with_events(self) -> Iterator[tuple[Contents, Iterator[RecordedEvent | LogCorrupt]]]:
-        """The rows of all tables, and the events up to where these stand; an error in place of one ends them."""
+    def with_events(self) -> Iterator[WithEvents]:
+        """The rows, the snapshots, and the events up to where these stand; an error in place of one ends them."""
         with self.snapshot() as session:
-            position, contents = self._checkpoint()[0], tables.all_contents(session)
-        yield contents, self._events(position)
+            position, contents, kept = self._checkpoint()[0], tables.all_contents(session), list(outlines(session))
+        yield contents, kept, self._events(position)
 
     def _events(self, until: int) -> Iterator[RecordedEvent | LogCorrupt]:
         try:

@@ -22,8 +22,9 @@ from eventstore.session import Database, Session, Statement
 from projections import tables
 from projections.project import project, removal
 from projections.rows import BY_TABLE, Patch
-from projections.tables import Columns, Contents
-from projections.views import check_questions
+from projections.snapshot import Snapshot, keep, outlines
+from projections.tables import Columns
+from projections.views import WithEvents, check_questions
 
 _EVENTS_AT_ONCE = 2_000
 
@@ -31,6 +32,8 @@ UNPROJECTED = """SELECT 1 FROM main.workflow_events
     WHERE projected = 0 AND position > (SELECT COALESCE(max(position), 0) FROM main.caught_up) LIMIT 1"""
 UNPROJECTED_STREAMS = """SELECT run_id, min(sequence) FROM main.workflow_events
     WHERE projected = 0 AND position > (SELECT COALESCE(max(position), 0) FROM main.caught_up) GROUP BY run_id"""
+IS_THERE = """SELECT 1 FROM main.workflow_events
+    WHERE run_id = $1 AND sequence = $2 AND position = $3 AND hash = $4"""
 NEXT_POSITION = "SELECT min(position) FROM main.workflow_events WHERE position > $1"
 SET_CAUGHT_UP = """INSERT INTO main.caught_up
     VALUES (1, (SELECT COALESCE(max(position), 0) FROM main.workflow_events))
@@ -91,10 +94,10 @@ class InlineViews:
             self.catch_up()
 
     @contextlib.contextmanager
-    def with_events(self) -> Iterator[tuple[Contents, Iterator[RecordedEvent | LogCorrupt]]]:
-        """The rows of all tables, and the events of the same state; an error is in the place of each damaged one."""
+    def with_events(self) -> Iterator[WithEvents]:
+        """The rows, snapshots and events of one and the same state; an error is in the place of each damaged one."""
         with self.snapshot() as session:
-            yield tables.all_contents(session), self._events(session)
+            yield tables.all_contents(session), list(outlines(session)), self._events(session)
 
     def _events(self, session: Session) -> Iterator[RecordedEvent | LogCorrupt]:
         after = 0
@@ -111,6 +114,13 @@ class InlineViews:
                 after = following
             else:
                 return
+
+    def keep(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot beside the tables, unless the log no longer has the event that it was taken after."""
+        event = (snapshot.run_id, snapshot.version, snapshot.position, bytes.fromhex(snapshot.hash))
+        with self._database.aside() as session:
+            if session.rows(IS_THERE, event):
+                keep(session, snapshot)
 
     def catch_up(self) -> None:
         """Make up for the events that were appended without the views, if there are any.
@@ -152,7 +162,7 @@ class InlineViews:
 
     def reclaim(self) -> None:
         """Give the space of events, blobs and rows that are gone back, as far as that goes."""
-        self._database.reclaim("workflow_events", "blobs", *BY_TABLE)
+        self._database.reclaim("workflow_events", "blobs", *BY_TABLE, "snapshots")
 
     def close(self) -> None:
         """Nothing: the database is the log's."""

@@ -33,6 +33,7 @@ from projections.repair import Repairs
 from projections.rerun import RerunCommands
 from projections.run_events import RunEvents
 from projections.run_files import RunFiles
+from projections.snapshot import EVERY
 from projections.task_commands import TaskCommands
 from projections.travel import Travel
 from projections.upkeep import Upkeep
@@ -60,10 +61,18 @@ class Store(
     """
 
     def __init__(
-        self, address: str, log: Log, views: Views, codec: Codec, values: Values, clock: Callable[[], datetime]
+        self,
+        address: str,
+        log: Log,
+        views: Views,
+        codec: Codec,
+        values: Values,
+        clock: Callable[[], datetime],
+        snapshot_every: int = EVERY,
     ) -> None:
         Queries.__init__(self, views, values, clock)
         RecoveryCommands.__init__(self, log, codec, values, self, clock)
+        self._snapshot_every = snapshot_every
         self._board = Board(views, log, codec, values, self, clock)
         self.address, self.log, self.views, self.codec, self.values = address, log, views, codec, values
 
@@ -119,12 +128,14 @@ def open_store(
     codec: Codec | None = None,
     create: bool = True,
     threshold: int = THRESHOLD,
+    snapshot_every: int = EVERY,
     clock: Callable[[], datetime] = now,
 ) -> Store:
     """Open the store at an address, and create it if there is none, unless told not to.
 
     Addresses are `jsonl:PATH`, `sqlite:PATH`, `postgresql://…?schema=NAME` and `memory:`; of a bare path is guessed
-    which. Values of more than `threshold` bytes of JSON go to blobs. Give a `codec` with your own event types
+    which. Values of more than `threshold` bytes of JSON go to blobs. Whoever asks about a run's past leaves a snapshot
+    if that took going over more than `snapshot_every` events. Give a `codec` with your own event types
     registered. Raises `InvalidInput` for an address that means nothing, `Unavailable` if the system or the server
     refuses, `LogCorrupt` if what is there is damaged.
     """
@@ -140,7 +151,7 @@ def open_store(
         case "postgresql":
             parts = _inline(_postgres_log(parsed, durability, clock, create=create), codec, clock)
     log, views, blobs = parts
-    return Store(parsed.shown, log, views, codec, Values(blobs, threshold=threshold), clock)
+    return Store(parsed.shown, log, views, codec, Values(blobs, threshold=threshold), clock, snapshot_every)
 
 
 _Parts = tuple[Log, Views, Blobs]

@@ -13,7 +13,10 @@ import msgspec
 
 from eventstore.errors import Unavailable
 from eventstore.session import Argument, Session, Statement
-from projections.rows import BY_TABLE, Key, Patch, Put, RowT, Scalar, parse
+from projections.rows import BY_TABLE, Key, Patch, Put, RowT, Run, Scalar, parse
+
+FORGET_SNAPSHOTS = "DELETE FROM main.snapshots WHERE run_id = $1"
+FORGET_ALL_SNAPSHOTS = "DELETE FROM main.snapshots"
 
 Columns = tuple[Scalar, ...]
 """A row as the database returns it."""
@@ -40,7 +43,8 @@ def apply(session: Session, patches: Iterable[Patch]) -> None:
 
 
 def statements(patches: Iterable[Patch], *, inline: bool = False) -> list[Statement]:
-    """What makes the tables as they are after these patches, in order; never more statements than patches.
+    """What makes the tables as they are after these patches, in order; never more statements than patches, but for one
+    more where a run is removed: its snapshots go with its row.
 
     `inline`: the database gives the events their positions in the transaction that this is part of, so nobody knows
     them yet. They are looked up there: a row's first key column names the stream of its events, and `version` is that
@@ -62,6 +66,7 @@ def statements(patches: Iterable[Patch], *, inline: bool = False) -> list[Statem
     # What is put after a deletion is put into a row that is not there, so all deletions can be made before. Then no two
     # statements are for the same row, their order means nothing, and the same texts can stand together.
     removals = [Statement(_delete(table, len(key)), key) for table, key in deletes]
+    removals += [Statement(FORGET_SNAPSHOTS, key) for table, key in deletes if table == Run.TABLE]
     upserts = [
         Statement(_upsert(table, tuple(values), inline), (*key, *values.values()))
         for (table, _), group in puts.items()
@@ -84,8 +89,8 @@ def _text(statement: Statement) -> str:
 
 
 def clear(session: Session) -> None:
-    """Remove every row, inside the caller's transaction."""
-    session.run([Statement(_delete(table, 0)) for table in BY_TABLE])
+    """Remove every row and every snapshot, inside the caller's transaction."""
+    session.run([*(Statement(_delete(table, 0)) for table in BY_TABLE), Statement(FORGET_ALL_SNAPSHOTS)])
 
 
 def select(session: Session, kind: type[RowT], rest: str, arguments: Sequence[Argument] = ()) -> list[RowT]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import takewhile
 from typing import get_args
 
 import msgspec
 
-from eventstore.errors import InvalidInput, NotFound
+from eventstore.errors import EventStoreError, InvalidInput, NotFound
 from eventstore.events import RunEvent
 from eventstore.log import RecordedEvent
 from eventstore.validate import MAX_NUMBER, check_zone
@@ -21,6 +22,7 @@ from projections.explain import Explanation
 from projections.fold import Fold
 from projections.project import project
 from projections.rows import Run
+from projections.snapshot import UNREADABLE, Replay, event_at, found, nearest, worth_keeping
 from projections.timeline import Timeline
 from projections.tree import Branch
 from projections.views import Views
@@ -43,11 +45,13 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class Travel(Actor):
-    """Questions about what was. They change nothing, not even the views. A run can still be asked about when it was
-    deleted, and cannot when it was purged.
+    """Questions about what was. They change neither the log nor any later answer: all that one may leave behind is a
+    snapshot, which makes the next one quick. A run can still be asked about when it was deleted, and cannot when it was
+    purged.
     """
 
     _views: Views
+    _snapshot_every: int
 
     def as_of(
         self, run_id: str, *, version: int | None = None, time: datetime | None = None, position: int | None = None
@@ -57,7 +61,7 @@ class Travel(Actor):
 
         Folded from the log, so it works before and after a deletion. An unknown run gives empty views.
         """
-        return Fold.of(self._events(Point(run_id, version, time, position)), self._codec)
+        return self._replayed(Point(run_id, version, time, position)).fold
 
     def list_runs_as_of(
         self, *, time: datetime | None = None, position: int | None = None, include_deleted: bool = False
@@ -86,7 +90,10 @@ class Travel(Actor):
         Ids do not count, nor do positions, versions and times unless `exact`. Raises `NotFound` for an unknown run; a
         run that had not been created yet is one without rows.
         """
-        ours, theirs = (self._past(Point(side) if isinstance(side, str) else side) for side in (left, right))
+        points = [Point(side) if isinstance(side, str) else side for side in (left, right)]
+        for point in points:
+            self._known(point.run_id)
+        ours, theirs = (self._replayed(point).fold for point in points)
         return differences.differences(ours, theirs, exact=exact)
 
     def bisect(self, run_id: str, predicate: Predicate, *, monotone: bool = True) -> RecordedEvent | None:
@@ -95,9 +102,15 @@ class Travel(Actor):
         What becomes true once and stays true is found in few questions. What may become false again needs `monotone` to
         be False: then each version is asked about, from the first one on. Raises `NotFound` for an unknown run.
         """
-        events = list(self._known(Point(run_id)))
-        find = bisection.first_by_halving if monotone else bisection.first_by_scanning
-        return find(events, self._codec, predicate)
+        last = self._known(run_id)
+        if not monotone:
+            return bisection.first_by_scanning(self._events(Point(run_id, last)), self._codec, predicate)
+
+        def at(version: int, before: Replay) -> Replay:
+            return self._replayed(Point(run_id, version), before)
+
+        found = bisection.first_by_halving(last, at, predicate)
+        return None if found is None else event_at(self._log, run_id, found)
 
     def timeline(self, run_id: str) -> Timeline:
         """When the run's attempts could start, started and ended; what that comes to, and on which path. Raises
@@ -123,28 +136,59 @@ class Travel(Actor):
         branches = tree.branches(run_id, rows)
         return [branch for branch in branches if include_deleted or branch.run.deleted_at is None]
 
-    def _events(self, point: Point) -> Iterator[RecordedEvent]:
-        """The events of the run up to the point."""
+    def _replayed(self, point: Point, before: Replay | None = None) -> Replay:
+        """The run at the point, from the nearest snapshot on, or from where it was before, if that is nearer."""
+        before = before or Replay()
+        replay, rest = self._snapshot(point, before.version) or (before.copy(), self._events(point, before.version))
+        replay.take(rest, self._codec)
+        if worth_keeping(replay.taken, replay.fold.size, self._snapshot_every):
+            with contextlib.suppress(EventStoreError, *UNREADABLE):  # it was only for the next time
+                self._views.keep(replay.snapshot())
+                replay.taken = 0
+        return replay
+
+    def _snapshot(self, point: Point, after: int) -> tuple[Replay, Iterator[RecordedEvent]] | None:
+        """The run at the nearest snapshot before the point that can be used, and the events that come then; None if
+        there is none after a version.
+        """
+        run_id, limits = point.run_id, (_bounded(point.version), _bounded(point.position), point.time)
+        if point.time is not None:
+            check_zone(point.time)
+        with contextlib.suppress(EventStoreError):  # as long as the log can be read, there is an answer
+            for skip in itertools.count():
+                (rows,) = self._views.ask(nearest(run_id, *limits, after=after, skip=skip))
+                if not rows:
+                    break
+                with contextlib.suppress(*UNREADABLE):
+                    snapshot = found(run_id, rows[0])
+                    rest = self._events(point, snapshot.version - 1)  # in one reading, or a purge could come between
+                    event = next(rest, None)
+                    if event is not None and snapshot.is_after(event):
+                        return Replay.of(snapshot, event), rest
+        return None
+
+    def _events(self, point: Point, after: int = 0) -> Iterator[RecordedEvent]:
+        """The events of the run up to the point, behind a version."""
         time, position = point.time, point.position
-        events: Iterable[RecordedEvent] = self._log.read(point.run_id, until=_bounded(point.version))
+        events: Iterable[RecordedEvent] = self._log.read(point.run_id, after=after, until=_bounded(point.version))
         if position is not None:
-            events = takewhile(lambda event: event.position <= position, events)
+            events = itertools.takewhile(lambda event: event.position <= position, events)
         if time is not None:
             check_zone(time)
-            events = takewhile(lambda event: event.recorded_at <= time, events)
+            events = itertools.takewhile(lambda event: event.recorded_at <= time, events)
         return iter(events)
 
-    def _known(self, point: Point) -> Iterator[RecordedEvent]:
-        if not self._log.version(point.run_id):
-            raise NotFound("run", point.run_id)
-        return self._events(point)
-
-    def _past(self, point: Point) -> Fold:
-        return Fold.of(self._known(point), self._codec)
+    def _known(self, run_id: str) -> int:
+        """The run's version. Raises `NotFound` if it has no events."""
+        version = self._log.version(run_id)
+        if not version:
+            raise NotFound("run", run_id)
+        return version
 
     def _history(self, point: Point) -> tuple[Run, Fold, list[tuple[RecordedEvent, msgspec.Struct]]]:
         fold, history = Fold(), []
-        for recorded in self._known(point):
+        self._known(point.run_id)
+        for recorded in self._events(point):
             event = self._codec.decode(recorded)
             history.append((recorded, event))
             for patch in project(event, recorded):

@@ -28,6 +28,7 @@ from projections.fold import Columns
 from projections.orphans import orphans
 from projections.project import project
 from projections.rows import BY_TABLE, Key
+from projections.verify_snapshots import SnapshotAudit
 from projections.views import Views
 
 ROWS = {
@@ -75,6 +76,7 @@ class Audit:
         """Streams that have been purged, and where that is recorded."""
         self.views = _empty_views()
         """The views that the events make."""
+        self.snapshots = SnapshotAudit(codec)
         self.events = 0
 
     @property
@@ -100,6 +102,7 @@ class Audit:
         """Check one event, and fold it into the views."""
         self.events += 1
         self._check_chain(event)
+        self.snapshots.take(event)
         try:
             decoded = self._codec.decode(event)
         except EventStoreError as error:
@@ -190,14 +193,16 @@ def verify_open(views: Views, codec: Codec, blobs: Blobs, progress: Callable[[in
     `progress` is told of numbers of events.
     """
     with closing(Audit(codec)) as audit:
-        with views.with_events() as (kept, events):
+        with views.with_events() as (kept, snapshots, events):
+            audit.snapshots.expect(snapshots)
             for event in events:
                 if isinstance(event, LogCorrupt):
                     audit.take_damage(event)
                 else:
                     audit.take(event)
                 progress(1)
-        drift = (finding for table, rows in kept.items() for finding in audit.check_table(table, rows))
+        rows = (finding for table, rows in kept.items() for finding in audit.check_table(table, rows))
+        drift = chain(rows, (finding for _, finding in audit.snapshots.differences()))
         return audit.report(chain(map(evidence, drift) if audit.broken else drift, audit.check_blobs(blobs)))
 
 

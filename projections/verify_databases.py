@@ -14,12 +14,13 @@ from pathlib import Path
 from eventstore.index import FORMAT as INDEX_FORMAT
 from eventstore.index import WITNESS
 from eventstore.log import RecordedEvent
-from eventstore.sqlite_session import connect
+from eventstore.sqlite_session import SqliteSession, connect
 from eventstore.survey import Surveyed
 from projections.findings import REBUILD, RESTORE, Finding
 from projections.following_views import CHECKPOINT
 from projections.following_views import FORMAT as VIEWS_FORMAT
 from projections.rows import BY_TABLE
+from projections.snapshot import Outline, outlines
 from projections.verify import Audit, sorted_rows
 
 HEADS = "SELECT id, version, hash FROM streams"
@@ -154,11 +155,13 @@ class KeptViews(KeptDatabase):
 
     def __init__(self, root: Path) -> None:
         self.position, self._hash = 0, ""
+        self.snapshots: list[Outline] = []
         super().__init__(root, "_views.db", "view", VIEWS_FORMAT)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         position, self._hash = connection.execute(CHECKPOINT).fetchone() or (0, "")
         self.position = int(position)
+        self.snapshots = list(outlines(SqliteSession(connection)))
 
     def take(self, event: RecordedEvent) -> None:
         """Make sure that the last event the views have taken is still the one at its position."""

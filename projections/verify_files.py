@@ -67,6 +67,7 @@ class _Verification:
         self._disk, self._progress = disk, progress
         self._audit, self._survey = Audit(codec), Survey(disk)
         self._index, self._views = KeptIndex(path), KeptViews(path)
+        self._audit.snapshots.expect(self._views.snapshots)
         self._event_files: dict[str, hashlib._Hash] = {}
         self._unfinished: list[Finding] = []
         self._damaged = False
@@ -130,7 +131,7 @@ class _Verification:
     def _compare(self) -> None:
         """Hold views and folders against the events taken so far."""
         if not self._compared and self._views.usable:
-            self._rows = list(self._views.differences(self._audit))
+            self._rows = [*self._views.differences(self._audit), *self._audit.snapshots.differences()]
             self._files = list(self._check_folders())
         self._compared = True
 

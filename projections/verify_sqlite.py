@@ -29,6 +29,7 @@ from projections.findings import RESTORE, Finding
 from projections.inline_views import NEXT_POSITION as POSITION_AFTER
 from projections.inline_views import UNPROJECTED
 from projections.rows import BY_TABLE
+from projections.snapshot import outlines
 from projections.verify import Audit, Report, evidence
 
 INTEGRITY = "PRAGMA integrity_check"
@@ -60,6 +61,7 @@ def verify_sqlite(path: Path, codec: Codec) -> Report:
         with database.translating():
             check.versions()
         found = [*check.guarded(check.file()), *check.guarded(check.schema())]
+        found += check.guarded(check.snapshots(audit))
         found += check.guarded(check.events(audit))
         drift = list(check.guarded(check.views(audit)))
         broken = audit.broken or any(finding.severity == "error" for finding in found)
@@ -116,6 +118,12 @@ class _Check:
         for (stream,) in self._session.rows(BEING_PURGED):
             yield Finding("warning", "schema-drift", f"stream {stream!r}", "its events are open to deletion", action)
 
+    def snapshots(self, audit: Audit) -> Iterator[Finding]:
+        """Have the events held against the snapshots, if there is a table of them. Finds nothing by itself."""
+        if self._versions["views"] == newest_version(SCHEMAS["views"]):
+            audit.snapshots.expect(outlines(self._session))
+        yield from ()
+
     def events(self, audit: Audit) -> Iterator[Finding]:
         """Take the log's events, and see that none is missing but those that were purged."""
         ((following,),), ((last,),) = self._session.rows(NEXT_POSITION), self._session.rows(LAST_POSITION)
@@ -169,3 +177,4 @@ class _Check:
             return
         for table in BY_TABLE:
             yield from audit.check_table(table, tables.contents(self._session, table))
+        yield from (finding for _, finding in audit.snapshots.differences())

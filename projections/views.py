@@ -14,7 +14,10 @@ from eventstore.errors import InvalidInput, LogCorrupt
 from eventstore.log import RecordedEvent
 from eventstore.session import Session, Statement
 from eventstore.validate import MAX_NUMBER
+from projections.snapshot import Outline, Snapshot
 from projections.tables import Columns, Contents
+
+WithEvents = tuple[Contents, list[Outline], Iterator[RecordedEvent | LogCorrupt]]
 
 
 class Views(Protocol):
@@ -26,10 +29,16 @@ class Views(Protocol):
     def snapshot(self) -> AbstractContextManager[Session]:
         """A session whose queries all see one and the same state, in which everything appended so far shows."""
 
-    def with_events(self) -> AbstractContextManager[tuple[Contents, Iterator[RecordedEvent | LogCorrupt]]]:
-        """The rows of all tables, and the events that they should follow from: neither has more than the other.
+    def with_events(self) -> AbstractContextManager[WithEvents]:
+        """The rows of all tables, the snapshots, and the events that they should follow from: none has more than the
+        others, but for snapshots that have just been kept.
 
         In place of events that are damaged, an error is returned.
+        """
+
+    def keep(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot beside the tables, unless the log no longer has the event that it was taken after. Whatever
+        removes the run's rows removes it too.
         """
 
     def catch_up(self) -> None:

@@ -38,6 +38,7 @@ FOR_VIEWS = (
     "GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.board_tasks, {schema}.board_dependencies TO {role}",
     "GRANT SELECT, INSERT, UPDATE ON {schema}.caught_up TO {role}",
 )
+FOR_SNAPSHOTS = ("GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.snapshots TO {role}",)
 
 
 @pytest.fixture
@@ -103,7 +104,8 @@ def test_whatever_else_a_log_does_needs_its_own_rights(server: Server, schema: s
 
 @pytest.mark.usefixtures("store")
 def test_a_store_with_views_needs_the_rights_on_their_tables(server: Server, schema: str) -> None:
-    with role(server, schema, *TO_APPEND, *FOR_VIEWS) as dsn, open_store(f"{dsn}?schema={schema}") as store:
+    rights = (*TO_APPEND, *FOR_VIEWS, *FOR_SNAPSHOTS)
+    with role(server, schema, *rights) as dsn, open_store(f"{dsn}?schema={schema}") as store:
         store.create_run("flow", run_id="run")
         assert store.get_run("run") is not None
         store.rebuild()
@@ -113,6 +115,20 @@ def test_a_store_with_views_needs_the_rights_on_their_tables(server: Server, sch
         pytest.raises(Unavailable, match="permission denied"),
     ):
         store.create_run("flow")
+
+
+def test_who_may_not_keep_or_read_snapshots_folds_the_events_instead(server: Server, schema: str, store: Store) -> None:
+    store.create_run("flow", run_id="run")
+    store.start_run("run", lease=60)
+    rights = (*TO_APPEND, *FOR_VIEWS)
+    for more in ((), (FOR_SNAPSHOTS[0].replace(", INSERT, UPDATE, DELETE", ""),)):
+        with (
+            role(server, schema, *rights, *more) as dsn,
+            open_store(f"{dsn}?schema={schema}", snapshot_every=0) as reader,
+        ):
+            assert reader.as_of("run").tables == store.as_of("run").tables
+            reader.renew_lease("run", epoch=1, lease=60)
+    assert store.log.version("run") == 4
 
 
 @pytest.mark.usefixtures("store")

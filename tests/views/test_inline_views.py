@@ -268,7 +268,7 @@ def test_readers_see_the_old_tables_while_new_ones_are_made_and_when_that_is_bro
 
 def test_rows_and_events_are_of_one_state(inline_store: Store, address: str) -> None:
     run_of(inline_store, "a")
-    with open_again(address) as other, inline_store.views.with_events() as (contents, events):
+    with open_again(address) as other, inline_store.views.with_events() as (contents, _, events):
         other.create_run("flow", run_id="later")
         assert [event.stream for event in events if isinstance(event, RecordedEvent)] == ["run"] * 3
         assert list(contents[Run.TABLE]) == [("run",)]

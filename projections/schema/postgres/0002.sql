@@ -73,3 +73,15 @@ CREATE TABLE board_dependencies (
 );
 
 CREATE INDEX board_dependencies_by_need ON board_dependencies (depends_on);
+
+-- Folds of runs, so that reading the past need not begin with the first event. Disposable, and never the only source.
+CREATE TABLE snapshots (
+    run_id TEXT COLLATE "C" NOT NULL,
+    version BIGINT NOT NULL,
+    position BIGINT NOT NULL,
+    latest TEXT COLLATE "C" NOT NULL,
+    hash TEXT COLLATE "C" NOT NULL,
+    format TEXT COLLATE "C" NOT NULL,
+    data BYTEA NOT NULL,
+    PRIMARY KEY (run_id, version)
+);

@@ -72,3 +72,15 @@ CREATE TABLE board_dependencies (
 ) WITHOUT ROWID;
 
 CREATE INDEX board_dependencies_by_need ON board_dependencies (depends_on);
+
+-- Folds of runs, so that reading the past need not begin with the first event. Disposable, and never the only source.
+CREATE TABLE snapshots (
+    run_id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    latest TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    format TEXT NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (run_id, version)
+);
