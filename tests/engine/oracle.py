@@ -45,7 +45,7 @@ Key = tuple[str, int]
 class Judge:
     """Reads the events of a run, and fails at the first that should not be there."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, run_id: str = RUN) -> None:
         self._store = store
         self.epoch = 0
         self.running: dict[str, int] = {}
@@ -56,7 +56,7 @@ class Judge:
         """What tasks have put out, by digest."""
         self.reusable: list[dict[str, str]] = [{}]
         """At each version of the run, the tasks whose outputs count, in completion order, with their digests."""
-        for recorded in store.log.read(RUN):
+        for recorded in store.log.read(run_id):
             event = store.codec.decode(recorded)
             try:
                 self._take(event)
@@ -87,6 +87,8 @@ class Judge:
         if isinstance(event, TaskRunCompleted | TaskRunFailed):
             begun = self.started[event.task_id, event.attempt].epoch
             assert begun == self.epoch, "only the engine that has the run ends an attempt"
+        if isinstance(event, TaskRunCancelled):
+            self.running.pop(event.task_id, None)
         if isinstance(event, SUPERSEDES):
             self.completions.pop(event.task_id, None)
         if isinstance(event, TaskRunCompleted):
@@ -100,10 +102,14 @@ class Judge:
             if task_id not in known:
                 completion = self.completions.get(task_id)
                 known[task_id] = completion is not None and all(
-                    holds(needed) and self.completions[needed].output.digest == digest
-                    for needed, digest in completion.consumed.items()
+                    given(needed, digest) for needed, digest in completion.consumed.items()
                 )
             return known[task_id]
+
+        def given(needed: str, digest: str) -> bool:
+            if needed not in self.completions:
+                return digest == ""
+            return holds(needed) and self.completions[needed].output.digest == digest
 
         return {task_id: event.output.digest for task_id, event in self.completions.items() if holds(task_id)}
 
