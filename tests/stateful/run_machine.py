@@ -35,8 +35,10 @@ LEASE = 5
 Call = Callable[[Store], object]
 
 places = st.integers(0, 1)
-runs = st.sampled_from(RUNS)
+runs = st.sampled_from(("parent", *RUNS))
 tasks = st.sampled_from(list(NEEDS))
+# None stands for one with which the command makes sense.
+apt_tasks = st.none() | tasks
 values = st.sampled_from(VALUES)
 # How far the epoch or attempt that a worker gives is from the newest; None: it gives none.
 beliefs = st.sampled_from((None, None, 0, 0, -1))
@@ -125,11 +127,18 @@ class RunMachine(RuleBasedStateMachine):
         task = self.model.get_task_run(run_id, task_id)
         return None if belief is None or task is None else max(task.attempt + belief, 0)
 
-    @initialize()
-    def begin(self) -> None:
+    def apt(self, run_id: str, task_id: str | None, *status: str) -> str:
+        """The task; or, if it is None, the newest one in one of these statuses, if there is any."""
+        known = [task.task_id for task in self.model.list_task_runs(run_id, status=status)]
+        return task_id or (known or list(NEEDS))[-1]
+
+    @initialize(value=values, rounds=st.integers(0, 3))
+    def begin(self, value: object, rounds: int) -> None:
         self.create(0, "parent")
         self.do(0, lambda store: store.start_run("parent", worker="first"))
         self.schedule(0, "parent", set(NEEDS), "1", None)
+        for _ in range(rounds):
+            self.complete_all_that_is_ready(0, "parent", value)
 
     @rule(after=st.booleans())
     def let_the_next_die(self, after: bool) -> None:
@@ -150,16 +159,27 @@ class RunMachine(RuleBasedStateMachine):
         epoch = self.epoch(run_id, belief)
         self.do(place, lambda store: store.schedule_tasks(run_id, known, epoch=epoch))
 
-    @rule(place=places, run_id=runs, task_id=tasks, belief=beliefs, number=beliefs)
-    def start(self, place: int, run_id: str, task_id: str, belief: int | None, number: int | None) -> None:
+    @rule(place=places, run_id=runs, task_id=apt_tasks, belief=beliefs, number=beliefs)
+    def start(self, place: int, run_id: str, task_id: str | None, belief: int | None, number: int | None) -> None:
+        task_id = self.apt(run_id, task_id, "pending", "waiting")
         epoch, attempt = self.epoch(run_id, belief), self.attempt(run_id, task_id, number)
         again = attempt if attempt is None else attempt + 1
         self.do(place, lambda store: store.start_task(run_id, task_id, worker="w", attempt=again, epoch=epoch))
 
-    @rule(place=places, run_id=runs, task_id=tasks, value=values, belief=beliefs, number=beliefs, start=st.booleans())
+    @rule(
+        place=places, run_id=runs, task_id=apt_tasks, value=values, belief=beliefs, number=beliefs, start=st.booleans()
+    )
     def complete(
-        self, place: int, run_id: str, task_id: str, value: object, belief: int | None, number: int | None, start: bool
+        self,
+        place: int,
+        run_id: str,
+        task_id: str | None,
+        value: object,
+        belief: int | None,
+        number: int | None,
+        start: bool,
     ) -> None:
+        task_id = self.apt(run_id, task_id, "running")
         epoch, attempt = self.epoch(run_id, belief), self.attempt(run_id, task_id, number)
         usage = {"tokens": 1.0}
         self.do(
@@ -169,25 +189,30 @@ class RunMachine(RuleBasedStateMachine):
             ),
         )
 
-    @rule(place=places, run_id=st.just("parent") | runs, value=values)
+    @rule(place=places, run_id=runs, value=values)
     def complete_all_that_is_ready(self, place: int, run_id: str, value: object) -> None:
         if self.model.get_run(run_id) is not None:
             for task_id in self.model.resume_plan(run_id).ready:
                 self.complete(place, run_id, task_id, [task_id, value], None, None, True)
 
-    @rule(place=places, run_id=runs, task_id=tasks, belief=beliefs, number=beliefs, error=reasons)
-    def fail(self, place: int, run_id: str, task_id: str, belief: int | None, number: int | None, error: str) -> None:
+    @rule(place=places, run_id=runs, task_id=apt_tasks, belief=beliefs, number=beliefs, error=reasons)
+    def fail(
+        self, place: int, run_id: str, task_id: str | None, belief: int | None, number: int | None, error: str
+    ) -> None:
+        task_id = self.apt(run_id, task_id, "running")
         epoch, attempt = self.epoch(run_id, belief), self.attempt(run_id, task_id, number)
         usage = {"tokens": 1.0}
         self.do(place, lambda store: store.fail_task(run_id, task_id, error, attempt=attempt, usage=usage, epoch=epoch))
 
-    @rule(place=places, run_id=runs, task_id=tasks, delay=st.sampled_from((0, 2)), belief=beliefs)
-    def retry(self, place: int, run_id: str, task_id: str, delay: int, belief: int | None) -> None:
+    @rule(place=places, run_id=runs, task_id=apt_tasks, delay=st.sampled_from((0, 2)), belief=beliefs)
+    def retry(self, place: int, run_id: str, task_id: str | None, delay: int, belief: int | None) -> None:
+        task_id = self.apt(run_id, task_id, "failed")
         epoch = self.epoch(run_id, belief)
         self.do(place, lambda store: store.retry_task(run_id, task_id, delay=delay, epoch=epoch))
 
-    @rule(place=places, run_id=runs, task_id=tasks, change=st.sampled_from(CHANGES), belief=beliefs)
-    def change_task(self, place: int, run_id: str, task_id: str, change: str, belief: int | None) -> None:
+    @rule(place=places, run_id=runs, task_id=apt_tasks, change=st.sampled_from(CHANGES), belief=beliefs)
+    def change_task(self, place: int, run_id: str, task_id: str | None, change: str, belief: int | None) -> None:
+        task_id = self.apt(run_id, task_id, "completed")
         epoch = self.epoch(run_id, belief)
         self.do(place, lambda store: getattr(store, change)(run_id, task_id, epoch=epoch))
 
