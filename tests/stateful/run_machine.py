@@ -1,0 +1,319 @@
+"""A machine that does to runs whatever can be done, in whatever order, and to a store in memory the same.
+
+Two stores have the same place open and are used in turn, as two processes would. A command may be the last of its
+process, which dies just before it appends or just after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from eventstore.errors import EventStoreError
+from eventstore.log import PURGES, Log
+from projections import Store, Task, open_store
+from projections.rows import Scalar
+from tests.engine.oracle import Judge
+from tests.engine.simulation import Died, watched
+from tests.stores import NOON, check_views, tables_of
+
+RUNS = ("parent", "child")
+NEEDS = {"t0": (), "t1": ("t0",), "t2": ("t0",), "t3": ("t1", "t2")}
+VALUES = (None, 1, 2, "large" * 100, ["other", "large" * 100])
+CHANGES = ("skip_task", "cancel_task", "reuse_task", "invalidate_task", "invalidate_task", "rerun_from")
+ENDS = ("completed", "cancelled", "deleted", "purged")
+THRESHOLD = 300
+LEASE = 5
+"""Seconds; so many commands, too."""
+
+Call = Callable[[Store], object]
+
+places = st.integers(0, 1)
+runs = st.sampled_from(("parent", *RUNS))
+tasks = st.sampled_from(list(NEEDS))
+# None stands for one with which the command makes sense.
+apt_tasks = st.none() | tasks
+values = st.sampled_from(VALUES)
+# How far the epoch or attempt that a worker gives is from the newest; None: it gives none.
+beliefs = st.sampled_from((None, None, 0, 0, -1))
+leases = st.sampled_from((None, LEASE))
+reasons = st.sampled_from(("", "why"))
+
+
+class RunMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = TemporaryDirectory()
+        self.root = Path(self.folder.name) / "0"
+        self.time = NOON
+        self.commands = 0
+        self.dying: bool | None = None
+        """Whether the next command's process dies after its append, or before; None: it lives."""
+        self.model = self.open("memory:")
+        self.stores = [self.opened(), self.opened()]
+
+    def open(self, address: str) -> Store:
+        return open_store(address, durability="none", clock=lambda: self.time, threshold=THRESHOLD)
+
+    def opened(self) -> Store:
+        """The store at `root`, opened once more."""
+        raise NotImplementedError
+
+    def kill(self) -> None:
+        """Have both processes end without a warning, and two new ones begin."""
+        self.reopen()
+
+    def lose_views(self) -> None:
+        """Have another program remove all views, and make them again."""
+        raise NotImplementedError
+
+    def teardown(self) -> None:
+        try:
+            self.compare_everything()
+            self.reopen()
+            self.compare_everything()
+            for store in self.stores:
+                before = tables_of(store)
+                check_views(store)
+                store.rebuild()
+                assert tables_of(store) == before
+        finally:
+            for store in (*self.stores, self.model):
+                store.close()
+            self.folder.cleanup()
+
+    def do(self, place: int, call: Call, *, mortal: bool = True) -> None:
+        """Do the same to the store and to the model, and check that it comes to the same, seen by the other process."""
+        self.time += timedelta(seconds=1)
+        self.commands += 1
+        if self.dying is not None and mortal:
+            self.die(place, call, after=self.dying)
+            self.dying = None
+        else:
+            assert outcome(self.stores[place], call) == outcome(self.model, call)
+        self.compare_views(1 - place)
+
+    def die(self, place: int, call: Call, *, after: bool) -> None:
+        """Do it to the store, whose process dies; to the model only if it was appended. A new process comes."""
+        happened = 0
+
+        def happen() -> None:
+            nonlocal happened
+            happened += 1
+            if happened == (2 if after else 1):
+                raise Died
+
+        try:
+            found = outcome(watched(self.stores[place], happen, lambda: self.time), call)
+        except Died:
+            if after:
+                outcome(self.model, call)
+        else:
+            assert found == outcome(self.model, call)
+        self.stores[place].close()
+        self.stores[place] = self.opened()
+
+    def epoch(self, run_id: str, belief: int | None) -> int | None:
+        run = self.model.get_run(run_id, include_deleted=True)
+        return None if belief is None or run is None else max(run.epoch + belief, 0)
+
+    def attempt(self, run_id: str, task_id: str, belief: int | None) -> int | None:
+        task = self.model.get_task_run(run_id, task_id)
+        return None if belief is None or task is None else max(task.attempt + belief, 0)
+
+    def apt(self, run_id: str, task_id: str | None, *status: str) -> str:
+        """The task; or, if it is None, the newest one in one of these statuses, if there is any."""
+        known = [task.task_id for task in self.model.list_task_runs(run_id, status=status)]
+        return task_id or (known or list(NEEDS))[-1]
+
+    @initialize(value=values, rounds=st.integers(0, 3))
+    def begin(self, value: object, rounds: int) -> None:
+        self.create(0, "parent")
+        self.do(0, lambda store: store.start_run("parent", worker="first"))
+        self.schedule(0, "parent", set(NEEDS), "1", None)
+        for _ in range(rounds):
+            self.complete_all_that_is_ready(0, "parent", value)
+
+    @rule(after=st.booleans())
+    def let_the_next_die(self, after: bool) -> None:
+        self.dying = after
+
+    @rule(place=places, run_id=runs)
+    def create(self, place: int, run_id: str) -> None:
+        parent = "parent" if run_id == "child" else None
+        self.do(place, lambda store: store.create_run("flow", run_id=run_id, parent_run_id=parent, input=run_id))
+
+    @rule(place=places, run_id=runs, lease=leases)
+    def start_run(self, place: int, run_id: str, lease: float | None) -> None:
+        self.do(place, lambda store: store.start_run(run_id, worker="first", lease=lease))
+
+    @rule(place=places, run_id=runs, some=st.sets(tasks, min_size=1), fingerprint=st.sampled_from("12"), belief=beliefs)
+    def schedule(self, place: int, run_id: str, some: set[str], fingerprint: str, belief: int | None) -> None:
+        known = [Task(task_id, depends_on=NEEDS[task_id], fingerprint=fingerprint) for task_id in sorted(some)]
+        epoch = self.epoch(run_id, belief)
+        self.do(place, lambda store: store.schedule_tasks(run_id, known, epoch=epoch))
+
+    @rule(place=places, run_id=runs, task_id=apt_tasks, belief=beliefs, number=beliefs)
+    def start(self, place: int, run_id: str, task_id: str | None, belief: int | None, number: int | None) -> None:
+        task_id = self.apt(run_id, task_id, "pending", "waiting")
+        epoch, attempt = self.epoch(run_id, belief), self.attempt(run_id, task_id, number)
+        again = attempt if attempt is None else attempt + 1
+        self.do(place, lambda store: store.start_task(run_id, task_id, worker="w", attempt=again, epoch=epoch))
+
+    @rule(
+        place=places, run_id=runs, task_id=apt_tasks, value=values, belief=beliefs, number=beliefs, start=st.booleans()
+    )
+    def complete(
+        self,
+        place: int,
+        run_id: str,
+        task_id: str | None,
+        value: object,
+        belief: int | None,
+        number: int | None,
+        start: bool,
+    ) -> None:
+        task_id = self.apt(run_id, task_id, "running")
+        epoch, attempt = self.epoch(run_id, belief), self.attempt(run_id, task_id, number)
+        usage = {"tokens": 1.0}
+        self.do(
+            place,
+            lambda store: store.complete_task(
+                run_id, task_id, value, attempt=attempt, usage=usage, implicit_start=start, epoch=epoch
+            ),
+        )
+
+    @rule(place=places, run_id=runs, value=values)
+    def complete_all_that_is_ready(self, place: int, run_id: str, value: object) -> None:
+        if self.model.get_run(run_id) is not None:
+            for task_id in self.model.resume_plan(run_id).ready:
+                self.complete(place, run_id, task_id, [task_id, value], None, None, True)
+
+    @rule(place=places, run_id=runs, task_id=apt_tasks, belief=beliefs, number=beliefs, error=reasons)
+    def fail(
+        self, place: int, run_id: str, task_id: str | None, belief: int | None, number: int | None, error: str
+    ) -> None:
+        task_id = self.apt(run_id, task_id, "running")
+        epoch, attempt = self.epoch(run_id, belief), self.attempt(run_id, task_id, number)
+        usage = {"tokens": 1.0}
+        self.do(place, lambda store: store.fail_task(run_id, task_id, error, attempt=attempt, usage=usage, epoch=epoch))
+
+    @rule(place=places, run_id=runs, task_id=apt_tasks, delay=st.sampled_from((0, 2)), belief=beliefs)
+    def retry(self, place: int, run_id: str, task_id: str | None, delay: int, belief: int | None) -> None:
+        task_id = self.apt(run_id, task_id, "failed")
+        epoch = self.epoch(run_id, belief)
+        self.do(place, lambda store: store.retry_task(run_id, task_id, delay=delay, epoch=epoch))
+
+    @rule(place=places, run_id=runs, task_id=apt_tasks, change=st.sampled_from(CHANGES), belief=beliefs)
+    def change_task(self, place: int, run_id: str, task_id: str | None, change: str, belief: int | None) -> None:
+        task_id = self.apt(run_id, task_id, "completed")
+        epoch = self.epoch(run_id, belief)
+        self.do(place, lambda store: getattr(store, change)(run_id, task_id, epoch=epoch))
+
+    @rule(place=places, run_id=runs, lease=leases, force=st.booleans())
+    def resume(self, place: int, run_id: str, lease: float | None, force: bool) -> None:
+        self.do(place, lambda store: store.resume(run_id, worker="next", lease=lease, force=force))
+
+    @rule(place=places, unleased=st.booleans())
+    def recover(self, place: int, unleased: bool) -> None:
+        self.do(place, lambda store: store.recover("next", LEASE, include_unleased=unleased))
+
+    @rule(place=places, run_id=runs, belief=beliefs, how=st.sampled_from(("renewed", "waiting", "failed")))
+    def change_run(self, place: int, run_id: str, belief: int | None, how: str) -> None:
+        epoch = self.epoch(run_id, belief)
+        calls: dict[str, Call] = {
+            "renewed": lambda store: store.renew_lease(run_id, epoch=epoch or 0, lease=LEASE),
+            "waiting": lambda store: store.wait_run(run_id, "an answer", epoch=epoch),
+            "failed": lambda store: store.fail_run(run_id, "no", epoch=epoch),
+        }
+        self.do(place, calls[how])
+
+    @precondition(lambda self: self.commands > 20)  # or there would be little else
+    @rule(place=places, run_id=runs, how=st.sampled_from(ENDS), force=st.booleans(), cascade=st.booleans())
+    def end_run(self, place: int, run_id: str, how: str, force: bool, cascade: bool) -> None:
+        calls: dict[str, Call] = {
+            "completed": lambda store: store.complete_run(run_id, run_id),
+            "cancelled": lambda store: store.cancel_run(run_id, "why", cascade=cascade),
+            "deleted": lambda store: store.delete_run(run_id, force=force, cascade=cascade),
+            "purged": lambda store: store.purge_run(run_id, force=force, cascade=cascade, grace=0),
+        }
+        self.do(place, calls[how], mortal=how != "purged")
+
+    @rule(seconds=st.integers(1, 2 * LEASE))
+    def let_time_pass(self, seconds: int) -> None:
+        self.time += timedelta(seconds=seconds)
+
+    def reopen(self) -> None:
+        for store in self.stores:
+            store.close()
+        self.stores = [self.opened(), self.opened()]
+
+    @precondition(lambda self: self.commands % 4 == 3)  # this takes longer than all else
+    @rule(how=st.sampled_from(("reopen", "kill", "lose_views")))
+    def begin_anew(self, how: str) -> None:
+        getattr(self, how)()
+        self.commands += 1
+        self.compare_everything()
+
+    def compare_views(self, place: int) -> None:
+        """The views, and what a run could go on with, are those of the model."""
+        store = self.stores[place]
+        assert without_positions(store) == without_positions(self.model)
+        for run in self.model.list_runs():
+            assert store.resume_plan(run.id) == self.model.resume_plan(run.id)
+
+    def compare_everything(self) -> None:
+        """What was acknowledged is there, in its order, and nothing else; and what a run could go on with is just what
+        its events say is completed and counts.
+        """
+        for place, store in enumerate(self.stores):
+            assert told(store.log) == told(self.model.log)
+            self.compare_views(place)
+            assert store.verify().clean
+            for run in store.list_runs():
+                judge = Judge(store, run.id)
+                reusable = judge.reusable[-1]
+                plan = store.resume_plan(run.id)
+                assert {task.task_id: task.digest for task in plan.reusable} == reusable
+                outputs = {task_id: judge.values[task_id, digest] for task_id, digest in reusable.items()}
+                assert list(store.get_completed_node_outputs(run.id).items()) == list(outputs.items())
+
+
+def outcome(store: Store, call: Call) -> object:
+    """What a command returns or raises, without the positions, which may skip on some backends."""
+    try:
+        return comparable(msgspec.json.decode(msgspec.json.encode(call(store))))
+    except EventStoreError as error:
+        return type(error), error.args
+
+
+def comparable(found: object) -> object:
+    if isinstance(found, dict):
+        return {name: comparable(value) for name, value in found.items() if name not in ("position", "last_position")}
+    return [comparable(each) for each in found] if isinstance(found, list) else found
+
+
+def without_positions(store: Store) -> dict[str, dict[tuple[object, ...], dict[str, Scalar]]]:
+    """All tables, with the order of positions instead of these."""
+    order = {event.position: place for place, event in enumerate(store.log.read_all())}
+    return {
+        table: {
+            key: {name: order[value] if name == "position" and value else value for name, value in row.items()}  # type: ignore[index]
+            for key, row in rows.items()
+        }
+        for table, rows in tables_of(store).items()
+    }
+
+
+def told(log: Log) -> list[tuple[object, ...]]:
+    """What all events say, without their ids; of what was purged, only that it was."""
+    return [
+        (event.stream, event.version, event.type, *(() if event.stream == PURGES else (event.time, event.data)))
+        for event in log.read_all()
+    ]
