@@ -127,9 +127,9 @@ class PostgresDatabase:
         self._durable = "on" if durable else "off"
         self.surroundings = (f"{LOCK_SECONDS}s", self._durable)
         self.enter = Statement(ENTER, (*self.surroundings, schema))
-        self._conninfo = make_conninfo(**(_SETTINGS | parts))
+        self.conninfo = make_conninfo(**(_SETTINGS | parts))
         self._pool = ConnectionPool(
-            self._conninfo,
+            self.conninfo,
             connection_class=ImpatientConnection,
             kwargs={"autocommit": True, "prepare_threshold": 0 if prepare else None},
             configure=_configure,
@@ -148,7 +148,7 @@ class PostgresDatabase:
 
         The first connection is not the pool's: its error says what is wrong, where the pool's would only be late.
         """
-        with self._translating(), ImpatientConnection.connect(self._conninfo, autocommit=True) as connection:
+        with self._translating(), ImpatientConnection.connect(self.conninfo, autocommit=True) as connection:
             _configure(connection)
             session = self.session(connection)
             session.execute(BEGIN)
@@ -262,7 +262,7 @@ class PostgresDatabase:
         """
         text = f"VACUUM {', '.join(f'main.{table}' for table in tables)}"
         # This takes as long as it takes, so a server that is gone is known by its not answering the system's probes.
-        conninfo = make_conninfo(self._conninfo, keepalives_idle=10, keepalives_interval=10, keepalives_count=3)
+        conninfo = make_conninfo(self.conninfo, keepalives_idle=10, keepalives_interval=10, keepalives_count=3)
         with self._translating(), psycopg.connect(conninfo, autocommit=True) as connection:
             PostgresSession(connection, self.schema, prepare=False).execute(text)
 
