@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from types import TracebackType
@@ -9,8 +11,9 @@ from typing import Self
 
 import msgspec
 
-from eventstore.errors import CheckpointConflict, Closed, InvalidInput, Unavailable
-from eventstore.follow import PATIENCE, follow
+from eventstore.errors import CheckpointConflict, Closed, InvalidInput, NameHeld, Unavailable
+from eventstore.follow import PATIENCE, Follower, follow
+from eventstore.hold import Hold
 from eventstore.log import Append, Checkpoint, Log, RecordedEvent
 
 BATCH = 100
@@ -18,6 +21,7 @@ BATCH = 100
 
 _IDLE_SECONDS = 1.0
 _POLL_SECONDS = 0.05
+_STANDBY_SECONDS = 0.2
 
 Handler = Callable[[Sequence[RecordedEvent]], Iterable[Append] | None]
 """Makes of some events what is to be appended because of them, or nothing."""
@@ -38,13 +42,20 @@ class Standing(msgspec.Struct, frozen=True):
     error: str
 
 
+class _TurnLost(Exception):
+    """The name is not held any more."""
+
+
+_NOT_THE_HANDLER = CheckpointConflict | Unavailable | Closed | _TurnLost
+
+
 class Consumer:
     """Gives the events of a log to a handler, in order, and appends what it makes of them.
 
     The effects and the checkpoint under the consumer's name are one commit. So each event has its effects in the log
-    exactly once, whenever a process is killed, and however many consume under one name: of two, the one that comes
-    too late with a commit stops with `CheckpointConflict`, and nothing of that commit is stored. What a handler does
-    outside the log may have happened and be repeated, as after any crash.
+    exactly once, whenever a process is killed, and however many consume under one name. `run` has them take turns: one
+    works, the others stand by. Nothing exact rests on that: who comes too late with a commit is refused, and nothing of
+    it is stored. What a handler does outside the log may have happened and be repeated, as after any crash.
 
     A handler that fails, or whose effects are refused, stores nothing and leaves the checkpoint where it was. If it was
     given several events, it is given them again one by one: those before the one it fails on take effect, and
@@ -71,9 +82,11 @@ class Consumer:
         if batch < 1:
             raise InvalidInput(f"a batch of {batch} events", "Give one event at least.")
         self.name, self._log, self._handle, self._batch = name, log, handle, batch
+        self._types, self._streams, self._patience = types, streams, patience
         self._checkpoint = log.checkpoint(name)
-        after = begin if self._checkpoint is None else self._checkpoint
-        self._events = follow(log, after=after, types=types, streams=streams, patience=patience)
+        self._events = self._follow(begin if self._checkpoint is None else self._checkpoint)
+        self._closed = threading.Event()
+        self._turn: Hold | None = None
         self._given: list[RecordedEvent] = []
         self._stuck_at: int | None = None
         self._error = ""
@@ -81,17 +94,70 @@ class Consumer:
     def __repr__(self) -> str:
         return f"<Consumer {self.name} checkpoint={self._checkpoint}>"
 
-    def run(self) -> None:
-        """Handle what is there and what comes, until `close`, which any thread may call.
+    def _follow(self, after: int) -> Follower:
+        return follow(self._log, after=after, types=self._types, streams=self._streams, patience=self._patience)
 
-        Raises what the handler raises, `CheckpointConflict` if another consumer of this name has been faster, and what
-        `Log.append` raises. After an error of the handler it can be called again, and begins with the same event.
+    def run(self, timeout: float | None = None) -> None:
+        """Wait until no other consumer of this name runs, in whichever process; then handle what is there and what
+        comes, until `close`, which any thread may call.
+
+        Who stands by takes over, from the stored checkpoint, soon after the one that runs has ended or died. With a
+        `timeout`, raises `NameHeld` if that has not happened within so many seconds; 0 does not wait at all. Who loses
+        the turn, for its connection broke or somebody else has moved the checkpoint, stands by again.
+
+        Raises what the handler raises, and what `Log.append` raises. After an error of the handler it can be called
+        again, and begins with the same event.
         """
-        while not self._events.closed:
-            self._step(_IDLE_SECONDS)
+        while self._await_turn(timeout):
+            try:
+                self._resume()
+                while not self._closed.is_set() and self._has_turn():
+                    self._step(_IDLE_SECONDS)
+            except (CheckpointConflict, _TurnLost):
+                continue
+            finally:
+                self._end_turn()
+
+    def _await_turn(self, timeout: float | None) -> bool:
+        """Wait for this name's turn. False if the consumer is closed."""
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        give_up = math.inf
+        while not self._closed.is_set():
+            try:
+                self._turn = self._log.hold(self.name)
+                return True
+            except NameHeld:
+                give_up = math.inf
+                if time.monotonic() >= deadline:
+                    raise
+            except Unavailable:
+                give_up = min(give_up, time.monotonic() + self._patience)
+                if time.monotonic() >= min(give_up, deadline):
+                    raise
+            self._closed.wait(max(min(_STANDBY_SECONDS, deadline - time.monotonic()), 0))
+        return False
+
+    def _resume(self) -> None:
+        """Go on at the stored checkpoint, if that is not where this one has been."""
+        stored = self._log.checkpoint(self.name)
+        if stored is not None and stored != self._checkpoint:
+            self._checkpoint, self._events = stored, self._follow(stored)
+            self._given.clear()
+            if self._closed.is_set():
+                self._events.close()
+
+    def _has_turn(self) -> bool:
+        return self._turn is None or self._turn.held
+
+    def _end_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.release()
+            self._turn = None
 
     def catch_up(self) -> int:
-        """Handle what there is, and return how many events that was. Raises what `run` raises."""
+        """Handle what there is, and return how many events that was. Waits for nobody's turn: of two that consume at
+        once, one raises `CheckpointConflict`. Raises what `run` raises.
+        """
         count = 0
         while handled := self._step(0):
             count += handled
@@ -119,7 +185,7 @@ class Consumer:
             try:
                 self._take(self._given[:size])
             except Exception as error:
-                if size > 1 and not isinstance(error, CheckpointConflict | Unavailable | Closed):
+                if size > 1 and not isinstance(error, _NOT_THE_HANDLER):
                     size = 1
                     continue
                 self._stuck_at, self._error = self._given[0].position, f"{type(error).__name__}: {error}"
@@ -132,6 +198,8 @@ class Consumer:
         del self._given[: len(events)]
 
     def _store(self, effects: Sequence[Append], position: int) -> None:
+        if not self._has_turn():
+            raise _TurnLost
         self._log.append(effects, checkpoint=Checkpoint(self.name, position, self._checkpoint))
         self._checkpoint, self._stuck_at, self._error = position, None, ""
 
@@ -146,6 +214,7 @@ class Consumer:
 
         The log stays open.
         """
+        self._closed.set()
         self._events.close()
 
     def __enter__(self) -> Self:

@@ -28,9 +28,11 @@ import psycopg
 
 from eventstore.admit import Head, admit
 from eventstore.errors import Conflict, InvalidInput, OutcomeUnknown, Unavailable, WrongExpectedVersion
+from eventstore.hold import Hold
 from eventstore.log import Append, Appended, Checkpoint, Durability, Hook, RecordedEvent, now
 from eventstore.postgres_database import BEGIN, COMMIT, SET_DURABILITY, PostgresDatabase, PostgresSession, pipelined
 from eventstore.postgres_errors import ConnectionLost, Retry
+from eventstore.postgres_hold import hold_name, name_holder
 from eventstore.postgres_insert import insertion, positioned
 from eventstore.postgres_wakeup import Wakeup
 from eventstore.schema import migrate
@@ -38,7 +40,7 @@ from eventstore.session import Session, Statement
 from eventstore.sql_decide import HEADS
 from eventstore.sql_log import InlineHook, SqlLog, logger
 from eventstore.sql_reader import texts
-from eventstore.validate import validate
+from eventstore.validate import check_name, validate
 
 Ordering = Literal["concurrent", "strict"]
 
@@ -262,6 +264,16 @@ class PostgresLog(SqlLog):
 
     def wait(self, after: int, timeout: float | None = None) -> bool:
         return self._wakeup.wait(self.head, after, timeout)
+
+    def hold(self, name: str) -> Hold:
+        check_name(name)
+        self._check_open()
+        return hold_name(self.database, self._events_key, name)
+
+    def holder(self, name: str) -> str | None:
+        check_name(name)
+        self._check_open()
+        return name_holder(self.database, self._events_key, name)
 
     def _tell(self, events: Sequence[RecordedEvent]) -> None:
         if events:

@@ -20,6 +20,7 @@ import msgspec
 from eventstore.admit import check_expected, readmit
 from eventstore.errors import Closed, Conflict, LogCorrupt
 from eventstore.group import GroupCommit, Ticket
+from eventstore.hold import Hold
 from eventstore.hooks import tell
 from eventstore.log import ANY, PURGES, Append, Appended, Checkpoint, Expect, Hook, Purged, RecordedEvent, now
 from eventstore.purges import purge_event, purge_of
@@ -209,6 +210,14 @@ class SqlLog(ABC):
     @abstractmethod
     def wait(self, after: int, timeout: float | None = None) -> bool:
         """See `Log.wait`."""
+
+    @abstractmethod
+    def hold(self, name: str) -> Hold:
+        """See `Log.hold`."""
+
+    @abstractmethod
+    def holder(self, name: str) -> str | None:
+        """See `Log.holder`."""
 
     def purge(self, stream: str, *, expected: int | Expect = ANY, meta: Mapping[str, str] | None = None) -> Purged:
         validate_purge(stream, expected, meta)

@@ -20,6 +20,7 @@ pytest.register_assert_rewrite(
             "checkpoints",
             "consuming",
             "following",
+            "holding",
             "idempotence",
             "keeping",
             "living",
