@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -9,12 +10,20 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
-import msgspec
-
-from eventstore.errors import CheckpointConflict, Closed, InvalidInput, NameHeld, Unavailable
+from eventstore.errors import (
+    CheckpointConflict,
+    Closed,
+    DuplicateEventId,
+    EventStoreError,
+    InvalidInput,
+    NameHeld,
+    Unavailable,
+)
 from eventstore.follow import PATIENCE, Follower, follow
 from eventstore.hold import Hold
 from eventstore.log import Append, Checkpoint, Log, RecordedEvent
+from eventstore.standing import MOST_NOTES, NOTES, Standing, failure_note, failures, standing
+from eventstore.validate import check_name
 
 BATCH = 100
 """Events that a handler is given at most at once, unless told otherwise."""
@@ -23,23 +32,10 @@ _IDLE_SECONDS = 1.0
 _POLL_SECONDS = 0.05
 _STANDBY_SECONDS = 0.2
 
+logger = logging.getLogger("eventstore")
+
 Handler = Callable[[Sequence[RecordedEvent]], Iterable[Append] | None]
 """Makes of some events what is to be appended because of them, or nothing."""
-
-
-class Standing(msgspec.Struct, frozen=True):
-    """How far a consumer has come, and what keeps it from coming further.
-
-    `lag` counts positions, those of events that it does not want included. `stuck_at` is the position of the event on
-    which its last attempt failed, and `error` says how; None and empty, if it did not fail or has got past it.
-    """
-
-    name: str
-    checkpoint: int | None
-    head: int
-    lag: int
-    stuck_at: int | None
-    error: str
 
 
 class _TurnLost(Exception):
@@ -58,8 +54,9 @@ class Consumer:
     it is stored. What a handler does outside the log may have happened and be repeated, as after any crash.
 
     A handler that fails, or whose effects are refused, stores nothing and leaves the checkpoint where it was. If it was
-    given several events, it is given them again one by one: those before the one it fails on take effect, and
-    `standing` says which that is.
+    given several events, it is given them again one by one: those before the one it fails on take effect. Which that
+    is, and how it fails, is noted in the log, for `standing` and `eventstore consumers`; who asks for no types and no
+    streams is not given such notes.
 
     A handler that is given what it appends itself never comes to an end: leave out its types or streams.
     """
@@ -83,13 +80,13 @@ class Consumer:
             raise InvalidInput(f"a batch of {batch} events", "Give one event at least.")
         self.name, self._log, self._handle, self._batch = name, log, handle, batch
         self._types, self._streams, self._patience = types, streams, patience
-        self._checkpoint = log.checkpoint(name)
+        self._selects = types is not None or streams is not None
+        check_name(NOTES + name, "consumer name")
+        self._begin, self._checkpoint = begin, log.checkpoint(name)
         self._events = self._follow(begin if self._checkpoint is None else self._checkpoint)
         self._closed = threading.Event()
         self._turn: Hold | None = None
         self._given: list[RecordedEvent] = []
-        self._stuck_at: int | None = None
-        self._error = ""
 
     def __repr__(self) -> str:
         return f"<Consumer {self.name} checkpoint={self._checkpoint}>"
@@ -177,7 +174,8 @@ class Consumer:
             event = self._events.next(0 if self._given else timeout)
             if event is None:
                 return
-            self._given.append(event)
+            if self._selects or not event.stream.startswith(NOTES):
+                self._given.append(event)
 
     def _handle_given(self) -> int:
         count = size = len(self._given)
@@ -188,7 +186,8 @@ class Consumer:
                 if size > 1 and not isinstance(error, _NOT_THE_HANDLER):
                     size = 1
                     continue
-                self._stuck_at, self._error = self._given[0].position, f"{type(error).__name__}: {error}"
+                if not isinstance(error, _NOT_THE_HANDLER):
+                    self._note(self._given[0], error)
                 raise
         return count
 
@@ -201,13 +200,27 @@ class Consumer:
         if not self._has_turn():
             raise _TurnLost
         self._log.append(effects, checkpoint=Checkpoint(self.name, position, self._checkpoint))
-        self._checkpoint, self._stuck_at, self._error = position, None, ""
+        self._checkpoint = position
+
+    def _note(self, event: RecordedEvent, error: Exception) -> None:
+        """Note in the log what the handler fails on. A consumer that had no checkpoint has one then, where it began:
+        else nobody could find it.
+        """
+        if len(failures(self._log, self.name, self._checkpoint)) >= MOST_NOTES:
+            return
+        began = self._begin if self._checkpoint is None else self._checkpoint
+        checkpoint = Checkpoint(self.name, began, None) if self._checkpoint is None else None
+        try:
+            self._log.append([failure_note(self.name, event, error, began)], checkpoint=checkpoint)
+            self._checkpoint = began
+        except DuplicateEventId:
+            return
+        except EventStoreError:
+            logger.warning("consumer %s could not note what its handler fails on", self.name, exc_info=True)
 
     def standing(self) -> Standing:
-        """How far the consumers of this name have come, and what this one fails on."""
-        checkpoint, head = self._log.checkpoint(self.name), self._log.head()
-        lag = max(head - (checkpoint or 0), 0)
-        return Standing(self.name, checkpoint, head, lag, self._stuck_at, self._error)
+        """How the consumers of this name stand, and what they fail on; see `eventstore.standing`."""
+        return standing(self._log, self.name)
 
     def close(self) -> None:
         """Have `run` return once it has stored the effects of the events it is at. Repeated calls do nothing.

@@ -32,6 +32,7 @@ pytest.register_assert_rewrite(
             "refusals",
             "restored_purges",
             "restoring",
+            "standings",
         )
     )
 )

@@ -17,6 +17,7 @@ from eventstore.testing.reading import Reading
 from eventstore.testing.refusals import Refusals
 from eventstore.testing.restored_purges import RestoredPurges
 from eventstore.testing.restoring import Restoring
+from eventstore.testing.standings import Standings
 
 
 class LogContract(
@@ -30,6 +31,7 @@ class LogContract(
     Following,
     Consuming,
     Holding,
+    Standings,
     Purging,
     Restoring,
     RestoredPurges,
