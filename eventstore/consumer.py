@@ -39,7 +39,7 @@ Handler = Callable[[Sequence[RecordedEvent]], Iterable[Append] | None]
 
 
 class _TurnLost(Exception):
-    """The name is not held any more."""
+    """The name is not held any more, or somebody who does not hold it has moved the checkpoint."""
 
 
 _NOT_THE_HANDLER = CheckpointConflict | Unavailable | Closed | _TurnLost
@@ -81,8 +81,8 @@ class Consumer:
         self.name, self._log, self._handle, self._batch = name, log, handle, batch
         self._types, self._streams, self._patience = types, streams, patience
         self._selects = types is not None or streams is not None
-        check_name(NOTES + name, "consumer name")
         self._begin, self._checkpoint = begin, log.checkpoint(name)
+        check_name(NOTES + name, "consumer name")
         self._events = self._follow(begin if self._checkpoint is None else self._checkpoint)
         self._closed = threading.Event()
         self._turn: Hold | None = None
@@ -110,7 +110,7 @@ class Consumer:
                 self._resume()
                 while not self._closed.is_set() and self._has_turn():
                     self._step(_IDLE_SECONDS)
-            except (CheckpointConflict, _TurnLost):
+            except _TurnLost:
                 continue
             finally:
                 self._end_turn()
@@ -199,18 +199,23 @@ class Consumer:
     def _store(self, effects: Sequence[Append], position: int) -> None:
         if not self._has_turn():
             raise _TurnLost
-        self._log.append(effects, checkpoint=Checkpoint(self.name, position, self._checkpoint))
+        try:
+            self._log.append(effects, checkpoint=Checkpoint(self.name, position, self._checkpoint))
+        except CheckpointConflict as error:
+            if self._turn is None:
+                raise
+            raise _TurnLost from error
         self._checkpoint = position
 
     def _note(self, event: RecordedEvent, error: Exception) -> None:
         """Note in the log what the handler fails on. A consumer that had no checkpoint has one then, where it began:
         else nobody could find it.
         """
-        if len(failures(self._log, self.name, self._checkpoint)) >= MOST_NOTES:
-            return
         began = self._begin if self._checkpoint is None else self._checkpoint
         checkpoint = Checkpoint(self.name, began, None) if self._checkpoint is None else None
         try:
+            if len(failures(self._log, self.name, self._checkpoint)) >= MOST_NOTES:
+                return
             self._log.append([failure_note(self.name, event, error, began)], checkpoint=checkpoint)
             self._checkpoint = began
         except DuplicateEventId:

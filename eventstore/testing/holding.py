@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,6 +140,11 @@ class Holding(Opening):
             hold.release()
             assert wait_for(log, "echo", appended[2].position, PATIENCE)
         assert datas(log.read("done")) == [appended[2].data]
+
+    @pytest.mark.parametrize("name", ["", "a\0", 5, None])
+    def test_what_can_be_no_name_of_a_consumer_is_refused(self, log: Log, name: Any) -> None:
+        with pytest.raises(InvalidInput):
+            work(log, name)
 
 
 class HoldingElsewhere(Opening):

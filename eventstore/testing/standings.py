@@ -145,7 +145,10 @@ class Standings(Opening):
         assert given == [batch] * (9 // batch)
         assert checkpoints[:3] == [None, appended[batch - 1].position, appended[2 * batch - 1].position]
 
-    def test_a_consumer_that_is_idle_notes_how_far_it_has_looked(self, log: Log) -> None:
+    def test_a_consumer_that_is_idle_notes_how_far_it_has_looked(
+        self, log: Log, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("eventstore.consumer._IDLE_SECONDS", 0.01)
         with running(work(log)):
             last = write(log, "else", 3).events[-1].position
             assert wait_for(log, "echo", last, PATIENCE)

@@ -17,7 +17,7 @@ import pytest
 import eventstore.postgres_wakeup
 from eventstore.follow import follow
 from eventstore.log import Append, Log, NewEvent
-from eventstore.postgres import Ordering, PostgresLog
+from eventstore.postgres import PostgresLog
 from tests.crash.children import Children
 from tests.postgres_server import Server
 
@@ -39,8 +39,8 @@ def append(log: Log, stream: str = "a") -> None:
     log.append([Append(stream, [NewEvent(type="noted", data=b"{}")])])
 
 
-def append_elsewhere(_: Connection, dsn: str, schema: str, ordering: Ordering) -> None:
-    with closing(PostgresLog(dsn, schema=schema, ordering=ordering)) as log:
+def append_elsewhere(_: Connection, dsn: str, schema: str) -> None:
+    with closing(PostgresLog(dsn, schema=schema)) as log:
         append(log)
 
 
@@ -70,13 +70,12 @@ def until(condition: Callable[[], object]) -> None:
     pytest.fail("it has not come to that")
 
 
-@pytest.mark.parametrize("ordering", ["concurrent", "strict"])
 def test_a_commit_in_another_process_wakes_who_waits(
-    server: Server, schema: str, children: Children, ordering: Ordering, by_being_told: None
+    server: Server, schema: str, children: Children, by_being_told: None
 ) -> None:
     with closing(PostgresLog(server.dsn, schema=schema)) as log, waiting(log, 0) as woken:
         until(lambda: listeners(server, schema))
-        assert children.start(append_elsewhere, server.dsn, schema, ordering).result() is None
+        assert children.start(append_elsewhere, server.dsn, schema).result() is None
         assert woken()
 
 
