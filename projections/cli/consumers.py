@@ -23,9 +23,9 @@ from projections.cli.output import (
 @store_option
 @format_option
 def consumers(name: str | None, address: str, format: Format) -> None:
-    """Say how far consumers have come, who runs them, and what they fail on.
+    """Say how far consumers have come, and why one is stuck.
 
-    With a NAME, say of that one how it failed, and what to do. Any process can ask.
+    With a NAME, say of that one who runs it, on which event it fails, how, and what to do.
     """
     from eventstore.errors import NotFound
     from eventstore.standing import standing
