@@ -2,53 +2,61 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
-import msgspec
-
-from eventstore.errors import CheckpointConflict, Closed, InvalidInput, Unavailable
-from eventstore.follow import PATIENCE, follow
+from eventstore.errors import (
+    CheckpointConflict,
+    Closed,
+    DuplicateEventId,
+    EventStoreError,
+    InvalidInput,
+    NameHeld,
+    Unavailable,
+)
+from eventstore.follow import PATIENCE, Follower, follow
+from eventstore.hold import Hold
 from eventstore.log import Append, Checkpoint, Log, RecordedEvent
+from eventstore.standing import MOST_NOTES, NOTES, Standing, failure_note, failures, standing
+from eventstore.validate import check_name
 
 BATCH = 100
 """Events that a handler is given at most at once, unless told otherwise."""
 
 _IDLE_SECONDS = 1.0
 _POLL_SECONDS = 0.05
+_STANDBY_SECONDS = 0.2
+
+logger = logging.getLogger("eventstore")
 
 Handler = Callable[[Sequence[RecordedEvent]], Iterable[Append] | None]
 """Makes of some events what is to be appended because of them, or nothing."""
 
 
-class Standing(msgspec.Struct, frozen=True):
-    """How far a consumer has come, and what keeps it from coming further.
+class _TurnLost(Exception):
+    """The name is not held any more, or somebody who does not hold it has moved the checkpoint."""
 
-    `lag` counts positions, those of events that it does not want included. `stuck_at` is the position of the event on
-    which its last attempt failed, and `error` says how; None and empty, if it did not fail or has got past it.
-    """
 
-    name: str
-    checkpoint: int | None
-    head: int
-    lag: int
-    stuck_at: int | None
-    error: str
+_NOT_THE_HANDLER = CheckpointConflict | Unavailable | Closed | _TurnLost
 
 
 class Consumer:
     """Gives the events of a log to a handler, in order, and appends what it makes of them.
 
     The effects and the checkpoint under the consumer's name are one commit. So each event has its effects in the log
-    exactly once, whenever a process is killed, and however many consume under one name: of two, the one that comes
-    too late with a commit stops with `CheckpointConflict`, and nothing of that commit is stored. What a handler does
-    outside the log may have happened and be repeated, as after any crash.
+    exactly once, whenever a process is killed, and however many consume under one name. `run` has them take turns: one
+    works, the others stand by. Nothing exact rests on that: who comes too late with a commit is refused, and nothing of
+    it is stored. What a handler does outside the log may have happened and be repeated, as after any crash.
 
     A handler that fails, or whose effects are refused, stores nothing and leaves the checkpoint where it was. If it was
-    given several events, it is given them again one by one: those before the one it fails on take effect, and
-    `standing` says which that is.
+    given several events, it is given them again one by one: those before the one it fails on take effect. Which that
+    is, and how it fails, is noted in the log, for `standing` and `eventstore consumers`; who asks for no types and no
+    streams is not given such notes.
 
     A handler that is given what it appends itself never comes to an end: leave out its types or streams.
     """
@@ -71,27 +79,82 @@ class Consumer:
         if batch < 1:
             raise InvalidInput(f"a batch of {batch} events", "Give one event at least.")
         self.name, self._log, self._handle, self._batch = name, log, handle, batch
-        self._checkpoint = log.checkpoint(name)
-        after = begin if self._checkpoint is None else self._checkpoint
-        self._events = follow(log, after=after, types=types, streams=streams, patience=patience)
+        self._types, self._streams, self._patience = types, streams, patience
+        self._selects = types is not None or streams is not None
+        self._begin, self._checkpoint = begin, log.checkpoint(name)
+        check_name(NOTES + name, "consumer name")
+        self._events = self._follow(begin if self._checkpoint is None else self._checkpoint)
+        self._closed = threading.Event()
+        self._turn: Hold | None = None
         self._given: list[RecordedEvent] = []
-        self._stuck_at: int | None = None
-        self._error = ""
 
     def __repr__(self) -> str:
         return f"<Consumer {self.name} checkpoint={self._checkpoint}>"
 
-    def run(self) -> None:
-        """Handle what is there and what comes, until `close`, which any thread may call.
+    def _follow(self, after: int) -> Follower:
+        return follow(self._log, after=after, types=self._types, streams=self._streams, patience=self._patience)
 
-        Raises what the handler raises, `CheckpointConflict` if another consumer of this name has been faster, and what
-        `Log.append` raises. After an error of the handler it can be called again, and begins with the same event.
+    def run(self, timeout: float | None = None) -> None:
+        """Wait until no other consumer of this name runs, in whichever process; then handle what is there and what
+        comes, until `close`, which any thread may call.
+
+        Who stands by takes over, from the stored checkpoint, soon after the one that runs has ended or died. With a
+        `timeout`, raises `NameHeld` if that has not happened within so many seconds; 0 does not wait at all. Who loses
+        the turn, for its connection broke or somebody else has moved the checkpoint, stands by again.
+
+        Raises what the handler raises, and what `Log.append` raises. After an error of the handler it can be called
+        again, and begins with the same event.
         """
-        while not self._events.closed:
-            self._step(_IDLE_SECONDS)
+        while self._await_turn(timeout):
+            try:
+                self._resume()
+                while not self._closed.is_set() and self._has_turn():
+                    self._step(_IDLE_SECONDS)
+            except _TurnLost:
+                continue
+            finally:
+                self._end_turn()
+
+    def _await_turn(self, timeout: float | None) -> bool:
+        """Wait for this name's turn. False if the consumer is closed."""
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        give_up = math.inf
+        while not self._closed.is_set():
+            try:
+                self._turn = self._log.hold(self.name)
+                return True
+            except NameHeld:
+                give_up = math.inf
+                if time.monotonic() >= deadline:
+                    raise
+            except Unavailable:
+                give_up = min(give_up, time.monotonic() + self._patience)
+                if time.monotonic() >= min(give_up, deadline):
+                    raise
+            self._closed.wait(max(min(_STANDBY_SECONDS, deadline - time.monotonic()), 0))
+        return False
+
+    def _resume(self) -> None:
+        """Go on at the stored checkpoint, if that is not where this one has been."""
+        stored = self._log.checkpoint(self.name)
+        if stored is not None and stored != self._checkpoint:
+            self._checkpoint, self._events = stored, self._follow(stored)
+            self._given.clear()
+            if self._closed.is_set():
+                self._events.close()
+
+    def _has_turn(self) -> bool:
+        return self._turn is None or self._turn.held
+
+    def _end_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.release()
+            self._turn = None
 
     def catch_up(self) -> int:
-        """Handle what there is, and return how many events that was. Raises what `run` raises."""
+        """Handle what there is, and return how many events that was. Waits for nobody's turn: of two that consume at
+        once, one raises `CheckpointConflict`. Raises what `run` raises.
+        """
         count = 0
         while handled := self._step(0):
             count += handled
@@ -111,7 +174,8 @@ class Consumer:
             event = self._events.next(0 if self._given else timeout)
             if event is None:
                 return
-            self._given.append(event)
+            if self._selects or not event.stream.startswith(NOTES):
+                self._given.append(event)
 
     def _handle_given(self) -> int:
         count = size = len(self._given)
@@ -119,10 +183,11 @@ class Consumer:
             try:
                 self._take(self._given[:size])
             except Exception as error:
-                if size > 1 and not isinstance(error, CheckpointConflict | Unavailable | Closed):
+                if size > 1 and not isinstance(error, _NOT_THE_HANDLER):
                     size = 1
                     continue
-                self._stuck_at, self._error = self._given[0].position, f"{type(error).__name__}: {error}"
+                if not isinstance(error, _NOT_THE_HANDLER):
+                    self._note(self._given[0], error)
                 raise
         return count
 
@@ -132,20 +197,42 @@ class Consumer:
         del self._given[: len(events)]
 
     def _store(self, effects: Sequence[Append], position: int) -> None:
-        self._log.append(effects, checkpoint=Checkpoint(self.name, position, self._checkpoint))
-        self._checkpoint, self._stuck_at, self._error = position, None, ""
+        if not self._has_turn():
+            raise _TurnLost
+        try:
+            self._log.append(effects, checkpoint=Checkpoint(self.name, position, self._checkpoint))
+        except CheckpointConflict as error:
+            if self._turn is None:
+                raise
+            raise _TurnLost from error
+        self._checkpoint = position
+
+    def _note(self, event: RecordedEvent, error: Exception) -> None:
+        """Note in the log what the handler fails on. A consumer that had no checkpoint has one then, where it began:
+        else nobody could find it.
+        """
+        began = self._begin if self._checkpoint is None else self._checkpoint
+        checkpoint = Checkpoint(self.name, began, None) if self._checkpoint is None else None
+        try:
+            if len(failures(self._log, self.name, self._checkpoint)) >= MOST_NOTES:
+                return
+            self._log.append([failure_note(self.name, event, error, began)], checkpoint=checkpoint)
+            self._checkpoint = began
+        except DuplicateEventId:
+            return
+        except EventStoreError:
+            logger.warning("consumer %s could not note what its handler fails on", self.name, exc_info=True)
 
     def standing(self) -> Standing:
-        """How far the consumers of this name have come, and what this one fails on."""
-        checkpoint, head = self._log.checkpoint(self.name), self._log.head()
-        lag = max(head - (checkpoint or 0), 0)
-        return Standing(self.name, checkpoint, head, lag, self._stuck_at, self._error)
+        """How the consumers of this name stand, and what they fail on; see `eventstore.standing`."""
+        return standing(self._log, self.name)
 
     def close(self) -> None:
         """Have `run` return once it has stored the effects of the events it is at. Repeated calls do nothing.
 
         The log stays open.
         """
+        self._closed.set()
         self._events.close()
 
     def __enter__(self) -> Self:

@@ -139,6 +139,14 @@ class Disk:
         """Wait until no other descriptor holds the file's lock, then hold it. A killed process lets go."""
         fcntl.flock(file, fcntl.LOCK_EX)
 
+    def try_lock(self, file: int, *, shared: bool = False) -> bool:
+        """Hold the file's lock if it can be had at once, alone or beside others who share it; say whether."""
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
     def unlock(self, file: int) -> None:
         fcntl.flock(file, fcntl.LOCK_UN)
 

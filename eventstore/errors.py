@@ -111,6 +111,24 @@ class CheckpointConflict(Conflict):
         return "Another consumer of this name has moved it: read the checkpoint and continue from there."
 
 
+class NameHeld(Conflict):
+    """Another worker holds this name. `holder` is its `host:pid`, empty if that cannot be known."""
+
+    code = "name-held"
+    retriable = True
+
+    def __init__(self, name: str, holder: str) -> None:
+        Exception.__init__(self, name, holder)
+        self.name, self.holder = name, holder
+
+    def __str__(self) -> str:
+        return f"the name {self.name!r} is held by {self.holder or 'another worker'}"
+
+    @property
+    def hint(self) -> str:
+        return "Wait until that one ends, or end it: its process lets go when it is gone."
+
+
 class InvalidTransition(Conflict):
     """A state machine forbids this step. Nothing was written."""
 

@@ -82,14 +82,19 @@ class Follower:
         give_up: float | None = None
         while not self.closed:
             try:
+                begun = self._found is not None
                 event = self._search()
                 if event is not None or self.closed:
                     return event
-                if self._position >= self._head:
+                if begun:
+                    continue  # something may have come since that part was begun
+                while self._position >= self._head and not self.closed:
                     remaining = _WAIT_SECONDS if deadline is None else min(_WAIT_SECONDS, deadline - time.monotonic())
                     if remaining <= 0:
                         return None
-                    self._log.wait(self._position, remaining)
+                    if self._log.wait(self._position, remaining):
+                        break
+                    give_up = None
                 give_up = None
             except Unavailable:
                 give_up = give_up or time.monotonic() + self._patience

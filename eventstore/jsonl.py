@@ -24,7 +24,9 @@ from eventstore.admit import check_expected
 from eventstore.changes import folder_changes
 from eventstore.disk import Disk
 from eventstore.errors import Closed, EventStoreError, InvalidInput, LogCorrupt, Unavailable
+from eventstore.file_hold import file_holder, hold_file
 from eventstore.group import GroupCommit, Ticket
+from eventstore.hold import Hold
 from eventstore.hooks import tell
 from eventstore.index import translating
 from eventstore.line import CommitLine
@@ -48,6 +50,7 @@ from eventstore.segments import FOLDER, LineReader, Repair, logger
 from eventstore.tail import Tail, Written
 from eventstore.validate import check_name, validate, validate_purge, validate_recorded
 
+HOLDS = "_holds"
 SEGMENT_BYTES = 64 * 1024 * 1024
 BATCH_SECONDS = 0.05
 _CLOSED = "closed"
@@ -312,6 +315,16 @@ class JsonlLog:
         deadline = None if timeout is None else time.monotonic() + timeout
         changes = folder_changes(self.root / FOLDER, deadline)
         return self.head() > after or any(self.head() > after for _ in changes)
+
+    def hold(self, name: str) -> Hold:
+        check_name(name)
+        self._check_open()
+        return hold_file(self._disk, HOLDS, name)
+
+    def holder(self, name: str) -> str | None:
+        check_name(name)
+        self._check_open()
+        return file_holder(self._disk, HOLDS, name)
 
     def purge(self, stream: str, *, expected: int | Expect = ANY, meta: Mapping[str, str] | None = None) -> Purged:
         validate_purge(stream, expected, meta)

@@ -17,6 +17,8 @@ from uuid import UUID
 import msgspec
 from uuid_utils.compat import uuid7
 
+from eventstore.hold import Hold
+
 JSON = "application/json"
 
 Durability = Literal["full", "batched", "none"]
@@ -192,6 +194,17 @@ class Log(Protocol):
 
     def wait(self, after: int, timeout: float | None = None) -> bool:
         """Block until the head is past `after`: True; or until `timeout` seconds have passed: False."""
+
+    def hold(self, name: str) -> Hold:
+        """Hold a name that one worker at a time can, in whichever process, until it is released or the process ends.
+
+        Keeps nobody from anything but holding the same name. Raises `NameHeld` at once if somebody has it, this process
+        included. It may be lost earlier than that (`Hold.held`), so nothing exact may rest on it. Release it before the
+        log is closed.
+        """
+
+    def holder(self, name: str) -> str | None:
+        """Who holds the name, as `host:pid`; empty if that cannot be known, None if nobody does."""
 
     def purge(self, stream: str, *, expected: int | Expect = ANY, meta: Mapping[str, str] | None = None) -> Purged:
         """Physically remove a stream, and leave a `streamPurged` event in the stream `$purges`, with this `meta`: who,

@@ -11,7 +11,8 @@ from itertools import islice
 from uuid import UUID
 
 from eventstore.admit import Head, admit, check_expected, readmit
-from eventstore.errors import Closed
+from eventstore.errors import Closed, NameHeld
+from eventstore.hold import Hold, worker
 from eventstore.hooks import tell
 from eventstore.log import ANY, PURGES, Append, Appended, Checkpoint, Expect, Hook, Purged, RecordedEvent, now
 from eventstore.purges import purge_event, purge_of
@@ -26,6 +27,7 @@ class MemoryLog:
         self._streams: dict[str, list[RecordedEvent]] = {}
         self._commits: dict[UUID, Sequence[RecordedEvent]] = {}
         self._checkpoints: dict[str, int] = {}
+        self._holders: dict[str, str] = {}
         self._last_position = 0
         self._changed = threading.Condition()
         self._closed = False
@@ -131,6 +133,19 @@ class MemoryLog:
             self._changed.wait_for(lambda: self._last_position > after or self._closed, timeout)
             self._check_open()
             return self._last_position > after
+
+    def hold(self, name: str) -> Hold:
+        check_name(name)
+        with self._open():
+            if name in self._holders:
+                raise NameHeld(name, self._holders[name])
+            self._holders[name] = worker()
+        return Hold(name, lambda: self._holders.__delitem__(name))
+
+    def holder(self, name: str) -> str | None:
+        check_name(name)
+        with self._open():
+            return self._holders.get(name)
 
     def purge(self, stream: str, *, expected: int | Expect = ANY, meta: Mapping[str, str] | None = None) -> Purged:
         validate_purge(stream, expected, meta)

@@ -28,16 +28,19 @@ import psycopg
 
 from eventstore.admit import Head, admit
 from eventstore.errors import Conflict, InvalidInput, OutcomeUnknown, Unavailable, WrongExpectedVersion
+from eventstore.hold import Hold
 from eventstore.log import Append, Appended, Checkpoint, Durability, Hook, RecordedEvent, now
 from eventstore.postgres_database import BEGIN, COMMIT, SET_DURABILITY, PostgresDatabase, PostgresSession, pipelined
 from eventstore.postgres_errors import ConnectionLost, Retry
+from eventstore.postgres_hold import hold_name, name_holder
 from eventstore.postgres_insert import insertion, positioned
+from eventstore.postgres_wakeup import Wakeup
 from eventstore.schema import migrate
 from eventstore.session import Session, Statement
 from eventstore.sql_decide import HEADS
 from eventstore.sql_log import InlineHook, SqlLog, logger
 from eventstore.sql_reader import texts
-from eventstore.validate import validate
+from eventstore.validate import check_name, validate
 
 Ordering = Literal["concurrent", "strict"]
 
@@ -92,13 +95,15 @@ class PostgresLog(SqlLog):
         clock: Callable[[], datetime] = now,
         create: bool = True,
         prepare: bool = True,
+        notify: bool = True,
         connections: int = 16,
     ) -> None:
         """Connect, and create schema and tables if they are not there, one process at a time.
 
-        Without `prepare` no statement is prepared on the server, for poolers that cannot carry that over. At most
-        `connections` are open at once. Raises `Unavailable` if the server is not to be reached or refuses,
-        `InvalidInput` for an impossible argument, `UnsupportedStore` if a newer program made the tables.
+        Without `prepare` no statement is prepared on the server, for poolers that cannot carry that over. Without
+        `notify` nobody is told of commits or listens for them, and who waits looks often. At most `connections` are
+        open at once, and one more once somebody has waited. Raises `Unavailable` if the server is not to be reached or
+        refuses, `InvalidInput` for an impossible argument, `UnsupportedStore` if a newer program made the tables.
         """
         if durability not in ("full", "batched", "none"):
             raise InvalidInput(f"unknown durability {durability!r}", "Use 'full', 'batched' or 'none'.")
@@ -112,6 +117,7 @@ class PostgresLog(SqlLog):
         self.ordering, self.durability = ordering, durability
         self._heads: dict[str, Head] = {}
         self._head, self._seeing = 0, threading.Lock()
+        self._wakeup = Wakeup(database, notify=notify)
         database.open(self._prepare_schema, create=create)
 
     def _prepare_schema(self, session: PostgresSession) -> int:
@@ -255,6 +261,28 @@ class PostgresLog(SqlLog):
     def _forget(self, streams: Iterable[str]) -> None:
         for stream in streams:
             self._heads.pop(stream, None)
+
+    def wait(self, after: int, timeout: float | None = None) -> bool:
+        return self._wakeup.wait(self.head, after, timeout)
+
+    def hold(self, name: str) -> Hold:
+        check_name(name)
+        self._check_open()
+        return hold_name(self.database, self._events_key, name)
+
+    def holder(self, name: str) -> str | None:
+        check_name(name)
+        self._check_open()
+        return name_holder(self.database, self._events_key, name)
+
+    def _tell(self, events: Sequence[RecordedEvent]) -> None:
+        if events:
+            self._wakeup.committed()
+        super()._tell(events)
+
+    def _release(self) -> None:
+        self._wakeup.close()
+        super()._release()
 
     def _forget_removed(self) -> None:
         """The server's vacuum sees to that."""

@@ -128,9 +128,9 @@ class PostgresDatabase:
         self._durable = "on" if durable else "off"
         self.surroundings = (f"{LOCK_SECONDS}s", self._durable)
         self.enter = Statement(ENTER, (*self.surroundings, schema))
-        self._conninfo = make_conninfo(**(_SETTINGS | parts))
+        self.conninfo = make_conninfo(**(_SETTINGS | parts))
         self._pool = ConnectionPool(
-            self._conninfo,
+            self.conninfo,
             connection_class=ImpatientConnection,
             kwargs={"autocommit": True, "prepare_threshold": 0 if prepare else None},
             configure=_configure,
@@ -149,8 +149,7 @@ class PostgresDatabase:
 
         The first connection is not the pool's: its error says what is wrong, where the pool's would only be late.
         """
-        with self._translating(), ImpatientConnection.connect(self._conninfo, autocommit=True) as connection:
-            _configure(connection)
+        with self.translating(), self.connect(self.conninfo) as connection:
             session = self.session(connection)
             session.execute(BEGIN)
             session.execute(*self.enter)
@@ -163,6 +162,12 @@ class PostgresDatabase:
             self._gate = prepare_schema(session)
             session.execute(COMMIT)
         self._pool.open()
+
+    def connect(self, conninfo: str) -> Connection:
+        """A connection that is not the pool's."""
+        connection = ImpatientConnection.connect(conninfo, autocommit=True)
+        _configure(connection)
+        return connection
 
     def session(self, connection: psycopg.Connection[Any]) -> PostgresSession:
         """A session on a connection."""
@@ -205,7 +210,7 @@ class PostgresDatabase:
     def writing(self) -> Iterator[PostgresSession]:
         with self._begun([Statement(BEGIN), self.enter, Statement(LOCK_OUT_OTHERS, (self._gate,))]) as session:
             yield session
-            with self._translating(committing=True):
+            with self.translating(committing=True):
                 session.execute(COMMIT)
 
     @contextlib.contextmanager
@@ -226,7 +231,7 @@ class PostgresDatabase:
         Raises `InvalidInput` for a connection on which the events could not be appended.
         """
         check_in_transaction(connection)
-        with self._translating():
+        with self.translating():
             session = PostgresSession(connection, self.schema, prepare=False)
             (place,) = session.rows(PLACE)
             if place[:2] != self._place[:2]:
@@ -244,7 +249,7 @@ class PostgresDatabase:
         with contextlib.ExitStack() as stack:
             try:
                 session = self.session(stack.enter_context(self.connection()))
-                with self._translating():
+                with self.translating():
                     session.run(beginning)
             except ConnectionLost:
                 stack.close()
@@ -255,9 +260,9 @@ class PostgresDatabase:
     @contextlib.contextmanager
     def connection(self, *, committing: bool = False) -> Iterator[Connection]:
         """A connection of the pool. `committing`: what is done with it is a whole transaction, sent in one piece."""
-        with self._translating(committing=committing):
+        with self.translating(committing=committing):
             connection = self._pool.getconn()
-            while _ended(connection):
+            while ended(connection):
                 connection.close()
                 self._pool.putconn(connection)
                 connection = self._pool.getconn()
@@ -273,15 +278,16 @@ class PostgresDatabase:
         """
         text = f"VACUUM {', '.join(f'main.{table}' for table in tables)}"
         # This takes as long as it takes, so a server that is gone is known by its not answering the system's probes.
-        conninfo = make_conninfo(self._conninfo, keepalives_idle=10, keepalives_interval=10, keepalives_count=3)
-        with self._translating(), psycopg.connect(conninfo, autocommit=True) as connection:
+        conninfo = make_conninfo(self.conninfo, keepalives_idle=10, keepalives_interval=10, keepalives_count=3)
+        with self.translating(), psycopg.connect(conninfo, autocommit=True) as connection:
             PostgresSession(connection, self.schema, prepare=False).execute(text)
 
     def close(self) -> None:
         self._pool.close()
 
     @contextlib.contextmanager
-    def _translating(self, *, committing: bool = False) -> Iterator[None]:
+    def translating(self, *, committing: bool = False) -> Iterator[None]:
+        """The server's errors as this project's. `committing` says that there was something to be committed."""
         try:
             yield
         except psycopg.Error as error:
@@ -329,7 +335,7 @@ def check_in_transaction(connection: psycopg.Connection[Any]) -> None:
         raise InvalidInput(f"the connection's client_encoding is {connection.info.encoding}", "Set it to UTF8.")
 
 
-def _ended(connection: Connection) -> bool:
+def ended(connection: Connection) -> bool:
     """Whether the server has hung up, as when it was restarted: else a connection that is idle has nothing to say."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -22,6 +20,7 @@ import msgspec
 from eventstore.admit import check_expected, readmit
 from eventstore.errors import Closed, Conflict, LogCorrupt
 from eventstore.group import GroupCommit, Ticket
+from eventstore.hold import Hold
 from eventstore.hooks import tell
 from eventstore.log import ANY, PURGES, Append, Appended, Checkpoint, Expect, Hook, Purged, RecordedEvent, now
 from eventstore.purges import purge_event, purge_of
@@ -36,8 +35,6 @@ SET_CHECKPOINT = """INSERT INTO main.checkpoints VALUES ($1, $2)
 ALLOW_PURGE = "INSERT INTO main.purging VALUES ($1)"
 PURGE = "DELETE FROM main.workflow_events WHERE run_id = $1"
 END_PURGE = "DELETE FROM main.purging WHERE run_id = $1"
-
-_POLL_SECONDS = 0.05
 
 logger = logging.getLogger("eventstore")
 
@@ -80,7 +77,6 @@ class SqlLog(ABC):
     ) -> None:
         self.database, self.name, self.hook, self.inline, self._clock = database, name, hook, inline, clock
         self._group: GroupCommit[Request, Appended] = GroupCommit(self._serve)
-        self._changed = threading.Condition()
         self._purging = 0
         self._closed = False
         self._process = os.getpid()
@@ -156,8 +152,6 @@ class SqlLog(ABC):
 
     def _tell(self, events: Sequence[RecordedEvent]) -> None:
         if events:
-            with self._changed:
-                self._changed.notify_all()
             tell(self.hook, events)
 
     def read(
@@ -213,15 +207,17 @@ class SqlLog(ABC):
         self._check_open()
         return dict(self.database.rows(CHECKPOINTS))
 
+    @abstractmethod
     def wait(self, after: int, timeout: float | None = None) -> bool:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while self.head() <= after:
-            remaining = _POLL_SECONDS if deadline is None else min(_POLL_SECONDS, deadline - time.monotonic())
-            if remaining <= 0:
-                return False
-            with self._changed:
-                self._changed.wait(remaining)
-        return True
+        """See `Log.wait`."""
+
+    @abstractmethod
+    def hold(self, name: str) -> Hold:
+        """See `Log.hold`."""
+
+    @abstractmethod
+    def holder(self, name: str) -> str | None:
+        """See `Log.holder`."""
 
     def purge(self, stream: str, *, expected: int | Expect = ANY, meta: Mapping[str, str] | None = None) -> Purged:
         validate_purge(stream, expected, meta)
@@ -301,9 +297,10 @@ class SqlLog(ABC):
             return
         with self._group.turn():
             self._closed = True
-            self.database.close()
-        with self._changed:
-            self._changed.notify_all()
+            self._release()
+
+    def _release(self) -> None:
+        self.database.close()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -6,17 +6,21 @@ process share their transactions, and so their syncs.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import ClassVar
 
 from eventstore.changes import folder_changes
+from eventstore.disk import Disk, unavailable
 from eventstore.errors import InvalidInput
+from eventstore.file_hold import file_holder, hold_file
+from eventstore.hold import Hold
 from eventstore.log import Append, Appended, Checkpoint, Durability, Hook, RecordedEvent, now
 from eventstore.schema import migrate
 from eventstore.session import Session, Statement
@@ -24,7 +28,7 @@ from eventstore.sql_events import WRITTEN, rows_of
 from eventstore.sql_log import InlineHook, SqlLog
 from eventstore.sqlite_database import SqliteDatabase
 from eventstore.sqlite_session import BUSY_SECONDS, SqliteSession
-from eventstore.validate import validate
+from eventstore.validate import check_name, validate
 
 LAST_POSITION = "SELECT max(position) FROM main.workflow_events"
 NEXT_POSITION = "SELECT coalesce(max(seq), 0) + 1 FROM main.sqlite_sequence WHERE name = 'workflow_events'"
@@ -80,6 +84,30 @@ class SqliteLog(SqlLog):
         deadline = None if timeout is None else time.monotonic() + timeout
         changes = folder_changes(self.database.path.parent, deadline, prefix=self.database.path.name)
         return self.head() > after or any(self.head() > after for _ in changes)
+
+    def hold(self, name: str) -> Hold:
+        check_name(name)
+        with self._beside() as (disk, folder):
+            return hold_file(disk, folder, name)
+
+    def holder(self, name: str) -> str | None:
+        check_name(name)
+        with self._beside() as (disk, folder):
+            return file_holder(disk, folder, name)
+
+    @contextlib.contextmanager
+    def _beside(self) -> Iterator[tuple[Disk, str]]:
+        """The folder of the file, and in it that of the names that are held."""
+        self._check_open()
+        path = self.database.path
+        try:
+            disk = Disk(path.parent, create=False)
+        except OSError as error:
+            raise unavailable(error, f"cannot open the folder of {path}") from error
+        try:
+            yield disk, f"{path.name}-holds"
+        finally:
+            disk.release()
 
     def append_within(
         self, connection: sqlite3.Connection, commit: Sequence[Append], *, checkpoint: Checkpoint | None = None

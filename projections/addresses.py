@@ -13,7 +13,8 @@ from eventstore.errors import InvalidInput
 
 Scheme = Literal["jsonl", "sqlite", "postgresql", "memory"]
 
-_OPTIONS = ("schema", "ordering", "prepare")
+_OPTIONS = ("schema", "ordering", "prepare", "notify")
+_SWITCHES = {"prepare", "notify"}
 _READABLE = "Use postgresql://USER:PASSWORD@HOST/DATABASE, with special characters percent-encoded."
 _MISSPELT = re.compile(r"^postgres\w*/.*@|\bpassword\s*=", re.IGNORECASE)
 """Not to be taken for paths: an error would show their passwords."""
@@ -74,10 +75,10 @@ def _postgres_address(address: str) -> Address:
     if not parts.netloc and not parts.path and not parts.query:
         raise InvalidInput("the Postgres address is empty", "Use postgresql://USER@HOST/DATABASE.")
     options: dict[str, Any] = {key: value for key, value in query if key in _OPTIONS}
-    if "prepare" in options:
-        if options["prepare"] not in ("on", "off"):
-            raise InvalidInput(f"prepare={options['prepare']} in the address", "Use prepare=on or prepare=off.")
-        options["prepare"] = options["prepare"] == "on"
+    for key in options.keys() & _SWITCHES:
+        if options[key] not in ("on", "off"):
+            raise InvalidInput(f"{key}={options[key]} in the address", f"Use {key}=on or {key}=off.")
+        options[key] = options[key] == "on"
     client = [(key, value) for key, value in query if key not in _OPTIONS]
     host = parts.netloc.rpartition("@")
     user = host[0].partition(":")[0]

@@ -20,6 +20,7 @@ pytest.register_assert_rewrite(
             "checkpoints",
             "consuming",
             "following",
+            "holding",
             "idempotence",
             "keeping",
             "living",
@@ -31,6 +32,7 @@ pytest.register_assert_rewrite(
             "refusals",
             "restored_purges",
             "restoring",
+            "standings",
         )
     )
 )

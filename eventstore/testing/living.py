@@ -165,6 +165,8 @@ CALLS: dict[str, Callable[[Log], object]] = {
     "checkpoints": lambda log: log.checkpoints(),
     "purge": lambda log: log.purge("a"),
     "restore": lambda log: log.restore([]),
+    "hold": lambda log: log.hold("views").release(),
+    "holder": lambda log: log.holder("views"),
 }
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from projections.cli.board import board
+from projections.cli.consumers import consumers
 from projections.cli.contents import events, outputs
 from projections.cli.copying import copy, export
 from projections.cli.demo import demo
@@ -112,6 +113,7 @@ for command in (
     timeline,
     tree,
     tail,
+    consumers,
     recover,
     invalidate,
     rerun,

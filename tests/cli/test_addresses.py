@@ -51,6 +51,7 @@ MEANINGLESS = (
     "postgresql://me:secret@host/db?schema=",
     "postgresql://me:secret@host/db?ordering=none",
     "postgresql://me:secret@host/db?prepare=maybe",
+    "postgresql://me:secret@host/db?notify=maybe",
     "postgresql://me:secret@host/db?nonsense=1",
     "postgresql://me:secret@host/db?nonsense",
 )

@@ -25,6 +25,7 @@ EXAMPLES: dict[str, EventStoreError] = {
     "wrong-expected-version": errors.WrongExpectedVersion(("a", 1, 2), ("b", "an existing stream", 0)),
     "duplicate-event-id": errors.DuplicateEventId("0197", 2**40),
     "checkpoint-conflict": errors.CheckpointConflict("views", None, 7),
+    "name-held": errors.NameHeld("views", "a:1"),
     "invalid-transition": errors.InvalidTransition("run 'a'", "failed", "completed", ("running",)),
     "claim-held": errors.ClaimHeld("a", "worker-1", "2026-01-31T12:00:00Z"),
     "fenced": errors.Fenced("a", 1, 2),
@@ -125,6 +126,7 @@ def test_the_same_call_may_succeed_later_only_after_these() -> None:
     assert {code for code, error in EXAMPLES.items() if error.retriable} == {
         "wrong-expected-version",
         "claim-held",
+        "name-held",
         "unavailable",
         "outcome-unknown",
     }
