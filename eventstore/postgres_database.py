@@ -220,7 +220,7 @@ class PostgresDatabase:
             if session.rows(STAND_BESIDE_OTHERS, (self._gate,)) != [(True,)]:
                 raise Unavailable(f"others have {self.name} to themselves", "Try again.")
             yield session
-            with self._translating(committing=True):
+            with self.translating(committing=True):
                 session.execute(COMMIT)
 
     @contextlib.contextmanager
