@@ -28,6 +28,7 @@ from projections.cli.seal import seal
 from projections.cli.tail import tail
 from projections.cli.travel import at, diff, timeline, tree, why
 from projections.cli.upkeep import rebuild, verify
+from projections.cli.waiting import approve, reject, waiting
 from projections.cli.workflows import workflow, workflows
 
 
@@ -113,6 +114,9 @@ for command in (
     tree,
     tail,
     recover,
+    waiting,
+    approve,
+    reject,
     invalidate,
     rerun,
     workflows,
