@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from projections.recovery import Broken, Recovery
     from projections.resume import Plan
     from projections.rows import Attempt, BoardDependency, BoardTask, Output, Run, TaskRun, Workflow, WorkflowVersion
+    from projections.scope import Item, item, item_of
     from projections.state_store import StateStore
     from projections.store import Store, open_store
     from projections.task_commands import Task
@@ -56,6 +57,7 @@ _MODULES = {
     "IStateStore": "interfaces",
     "ITaskStore": "interfaces",
     "IWorkflowStore": "interfaces",
+    "Item": "scope",
     "Output": "rows",
     "Page": "queries",
     "Plan": "resume",
@@ -74,6 +76,8 @@ _MODULES = {
     "Workflow": "rows",
     "WorkflowStore": "workflow_store",
     "WorkflowVersion": "rows",
+    "item": "scope",
+    "item_of": "scope",
     "open_store": "store",
 }
 
@@ -92,6 +96,7 @@ __all__ = [
     "IStateStore",
     "ITaskStore",
     "IWorkflowStore",
+    "Item",
     "Output",
     "Page",
     "Plan",
@@ -110,5 +115,7 @@ __all__ = [
     "Workflow",
     "WorkflowStore",
     "WorkflowVersion",
+    "item",
+    "item_of",
     "open_store",
 ]
