@@ -131,13 +131,14 @@ class RunDeleted(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TaskRunScheduled(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A task of the run is known, with the tasks whose outputs it needs."""
+    """A task of the run is known, with the tasks whose outputs it needs. `always_run`: in every resumption, again."""
 
     task_id: str
     name: str = ""
     depends_on: tuple[str, ...] = ()
     input: Value | None = None
     metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    always_run: bool = False
 
 
 class TaskRunUpdated(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -155,6 +156,31 @@ class TaskRunStarted(msgspec.Struct, frozen=True, omit_defaults=True):
     worker: str = ""
     consumes: dict[str, str] = {}
     epoch: Number = 0
+
+
+class TaskRunWaiting(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An attempt goes on when something outside has happened; if `due` is given, that is a time."""
+
+    task_id: str
+    attempt: Number
+    reason: str = ""
+    due: Moment | None = None
+
+
+class TaskRunApproved(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Somebody has let an attempt that was waiting go on; that it has completed follows in the same commit."""
+
+    task_id: str
+    attempt: Number
+    comment: str = ""
+
+
+class TaskRunRejected(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Somebody has refused to let an attempt go on; that it has failed follows in the same commit."""
+
+    task_id: str
+    attempt: Number
+    reason: str = ""
 
 
 class TaskRunCompleted(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -254,6 +280,9 @@ RunEvent = (
     | TaskRunInterrupted
     | TaskRunReused
     | TaskRunInvalidated
+    | TaskRunWaiting
+    | TaskRunApproved
+    | TaskRunRejected
 )
 """All that can stand in a run's stream, besides event types of the user's own."""
 

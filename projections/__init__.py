@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from projections.recovery import Broken, Recovery
     from projections.resume import Plan
     from projections.rows import Attempt, BoardDependency, BoardTask, Output, Run, TaskRun, Workflow, WorkflowVersion
+    from projections.scope import Item, item, item_of
     from projections.state_store import StateStore
     from projections.store import Store, open_store
     from projections.task_commands import Task
@@ -57,6 +58,7 @@ _MODULES = {
     "IStateStore": "interfaces",
     "ITaskStore": "interfaces",
     "IWorkflowStore": "interfaces",
+    "Item": "scope",
     "Output": "rows",
     "Page": "queries",
     "Plan": "resume",
@@ -75,6 +77,8 @@ _MODULES = {
     "Workflow": "rows",
     "WorkflowStore": "workflow_store",
     "WorkflowVersion": "rows",
+    "item": "scope",
+    "item_of": "scope",
     "open_async": "asynchronous",
     "open_store": "store",
 }
@@ -94,6 +98,7 @@ __all__ = [
     "IStateStore",
     "ITaskStore",
     "IWorkflowStore",
+    "Item",
     "Output",
     "Page",
     "Plan",
@@ -112,6 +117,8 @@ __all__ = [
     "Workflow",
     "WorkflowStore",
     "WorkflowVersion",
+    "item",
+    "item_of",
     "open_async",
     "open_store",
 ]

@@ -32,7 +32,7 @@ from eventstore.failure import Failure
 from eventstore.payload import Value
 from projections.drift import fingerprint
 from projections.rows import Attempt, Output, Run, TaskRun
-from projections.transitions import RESUMABLE, RUN_STEPS, TASK_STEPS, TERMINAL, check_task, steps_from
+from projections.transitions import RESUMABLE, RUN_STEPS, TERMINAL, check_task, is_open, steps_from, task_steps
 
 Events = list[msgspec.Struct]
 
@@ -45,6 +45,11 @@ class TaskState(msgspec.Struct, frozen=True):
     task: TaskRun | None
     attempt: Attempt | None
     output: Output | None
+
+    @property
+    def consumed(self) -> dict[str, str]:
+        """The digests of what the newest attempt was given."""
+        return (self.attempt.consumes if self.attempt else None) or {}
 
     @property
     def known(self) -> TaskRun:
@@ -103,6 +108,11 @@ def schedule(run: Run, known: Mapping[str, TaskRun], tasks: list[TaskRunSchedule
                 f"task {task.task_id!r} is scheduled already, with other dependencies",
                 "A task's dependencies are fixed once it is scheduled; use another task id.",
             )
+        elif bool(before.always_run) != task.always_run:
+            raise Conflict(
+                f"task {task.task_id!r} is scheduled already, with always_run={bool(before.always_run)}",
+                "That is fixed once a task is scheduled; use another task id.",
+            )
         elif (
             isinstance(before, TaskRun) and isinstance(task.metadata, msgspec.Raw) and _redefined(before, task.metadata)
         ):
@@ -112,7 +122,7 @@ def schedule(run: Run, known: Mapping[str, TaskRun], tasks: list[TaskRunSchedule
 
 def _redefined(known: TaskRun, metadata: msgspec.Raw) -> bool:
     given = fingerprint(msgspec.json.decode(metadata))
-    done = known.status in ("running", "completed")  # under the fingerprint it has
+    done = is_open(known) or known.status == "completed"  # under the fingerprint it has
     return given is not None and given != fingerprint(known.metadata) and not done
 
 
@@ -148,8 +158,12 @@ def start(
     return [TaskRunStarted(task.task_id, number, worker, dict(consumes), epoch or run.epoch)]
 
 
-def complete(state: TaskState, output: Value, attempt: int | None, usage: Mapping[str, float]) -> Events:
-    """End an attempt with an output. The same output for the same attempt again is no event."""
+def complete(
+    state: TaskState, output: Value, attempt: int | None, usage: Mapping[str, float], *, now: datetime
+) -> Events:
+    """End an attempt with an output. The same output for the same attempt again is no event. Refused before the time
+    that the attempt waits for.
+    """
     task = state.known
     if task.status == "completed" and attempt in (None, task.attempt):
         if state.output is not None and state.output.digest == output.digest:
@@ -158,8 +172,11 @@ def complete(state: TaskState, output: Value, attempt: int | None, usage: Mappin
             f"task {task.task_id!r} is completed already, with another output",
             "Invalidate it first if it is to run again.",
         )
-    consumed = (state.attempt.consumes if state.attempt else None) or {}
-    return [TaskRunCompleted(task.task_id, _ending(state, attempt, "completed"), output, consumed, dict(usage))]
+    number = open_attempt(state, attempt, "completed")
+    if task.waiting_since is not None and task.due is not None and task.due > now:
+        hint = "Complete it then. Somebody can approve it sooner."
+        raise Conflict(f"task {task.task_id!r} waits until {timestamp(task.due)}", hint)
+    return [TaskRunCompleted(task.task_id, number, output, state.consumed, dict(usage))]
 
 
 def complete_unstarted(
@@ -169,10 +186,12 @@ def complete_unstarted(
     usage: Mapping[str, float],
     consumes: Mapping[str, str],
     epoch: int | None,
+    *,
+    now: datetime,
 ) -> Events:
     """Begin the next attempt and end it with an output. A task that is not waiting to be started is completed."""
-    if state.known.status not in ("pending", "waiting"):
-        return complete(state, output, attempt, usage)
+    if state.known.status not in ("pending", "waiting") or is_open(state.known):
+        return complete(state, output, attempt, usage, now=now)
     number = state.known.attempt + 1
     completed = TaskRunCompleted(state.task_id, number, output, dict(consumes), dict(usage))
     return [*start(state, "", attempt, consumes, epoch, now=None), completed]
@@ -185,33 +204,38 @@ def fail(state: TaskState, failure: Failure, attempt: int | None, usage: Mapping
         known = state.attempt.failure
         if (known.type, known.message) == (failure.type, failure.message):
             return []
-    return [TaskRunFailed(task.task_id, _ending(state, attempt, "failed"), failure, dict(usage))]
+    return [TaskRunFailed(task.task_id, open_attempt(state, attempt, "failed"), failure, dict(usage))]
 
 
-def _ending(state: TaskState, attempt: int | None, wanted: str) -> int:
-    """The number of the attempt that ends; a worker whose attempt was superseded or interrupted is refused."""
-    task = state.known
+def open_attempt(state: TaskState, attempt: int | None, wanted: str) -> int:
+    """The number of the attempt that comes to this; a worker whose attempt was superseded or interrupted is refused."""
     check_unfinished(state.run)
+    check_attempt(state.known, attempt)
+    check_task(state.known, wanted)
+    return state.known.attempt
+
+
+def check_attempt(task: TaskRun, attempt: int | None) -> None:
+    """Raise `Conflict` if another attempt is the newest. None stands for that one."""
     if attempt is not None and attempt != task.attempt:
         raise Conflict(
             f"attempt {attempt} of task {task.task_id!r} was superseded by attempt {task.attempt}",
             "Drop this result: the task has been started again since.",
         )
-    check_task(task, wanted)
-    return task.attempt
 
 
 def is_late(refusal: Conflict, state: TaskState | None, attempt: int | None) -> bool:
     """Whether the end of an attempt was refused because the attempt was not its worker's any more.
 
-    Not so if the task was never started, or if the completed attempt's own output is contradicted.
+    Not so if the task was never started, if the completed attempt's own output is contradicted, or if it is too early.
     """
     if isinstance(refusal, Fenced):
         return True
     task = None if state is None else state.task
     if task is None or not task.attempt:
         return False
-    return isinstance(refusal, InvalidTransition) or task.status != "completed" or attempt not in (None, task.attempt)
+    own = attempt in (None, task.attempt) and (task.status == "completed" or is_open(task))
+    return isinstance(refusal, InvalidTransition) or not own
 
 
 def retry(state: TaskState, reason: str, due: datetime | None) -> Events:
@@ -220,6 +244,8 @@ def retry(state: TaskState, reason: str, due: datetime | None) -> Events:
     check_unfinished(state.run)
     if task.status == "waiting" and (task.reason, task.due, due) == (reason or "retry", None, None):
         return []
+    if is_open(task):
+        raise InvalidTransition(f"task {task.task_id!r}", task.status, "retried", task_steps(task))
     check_task(task, "waiting")
     return [TaskRunRetryScheduled(state.task_id, reason, due)]
 
@@ -240,24 +266,37 @@ def cancel(state: TaskState, reason: str) -> Events:
         return []
     check_unfinished(state.run)
     check_task(task, "cancelled")
-    return [TaskRunCancelled(task.task_id, task.attempt if task.status == "running" else 0, reason)]
+    return [cancelled(task, reason)]
+
+
+def cancelled(task: TaskRun, reason: str) -> TaskRunCancelled:
+    """The end of a task without a result, and of its attempt if that has not ended."""
+    return TaskRunCancelled(task.task_id, task.attempt if is_open(task) else 0, reason)
 
 
 def invalidate(state: TaskState, reason: str) -> Events:
-    """Have a completed, skipped or cancelled task run again. What was made from its output becomes stale by itself."""
+    """Have a completed, skipped or cancelled task run again. What was made from its output becomes stale by itself. An
+    attempt that waits for something outside is cancelled first.
+    """
     task = state.known
     if task.status == "pending":
         return []
     check_open(state.run)
     check_task(task, "pending")
     check_not_running(task, "invalidated")
-    return [TaskRunInvalidated(task.task_id, reason)]
+    return invalidated(task, reason)
+
+
+def invalidated(task: TaskRun, reason: str) -> Events:
+    """A task is to run again, and nothing is waited for that it has asked for."""
+    withdrawn: Events = [cancelled(task, reason)] if is_open(task) else []
+    return [*withdrawn, TaskRunInvalidated(task.task_id, reason)]
 
 
 def check_not_running(task: TaskRun, wanted: str) -> None:
     """Raise `InvalidTransition` if an attempt is under way: the task becomes pending only when that is interrupted."""
     if task.status == "running":
-        raise InvalidTransition(f"task {task.task_id!r}", task.status, wanted, steps_from(TASK_STEPS, "running"))
+        raise InvalidTransition(f"task {task.task_id!r}", task.status, wanted, task_steps(task))
 
 
 def reuse(state: TaskState) -> Events:
@@ -265,8 +304,7 @@ def reuse(state: TaskState) -> Events:
     task = state.known
     check_unfinished(state.run)
     if state.output is None:
-        allowed = steps_from(TASK_STEPS, task.status)
-        raise InvalidTransition(f"task {task.task_id!r}", task.status, "reused", allowed)
+        raise InvalidTransition(f"task {task.task_id!r}", task.status, "reused", task_steps(task))
     if task.reused_version == state.output.version and task.version > state.run.claimed_version:
         return []
     return [TaskRunReused(task.task_id, state.output.version)]

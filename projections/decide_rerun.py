@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import msgspec
 
 from eventstore.errors import NotFound
-from eventstore.events import TaskRunInvalidated, TaskRunRetryScheduled
-from projections.decide import check_not_running, check_open
+from eventstore.events import TaskRunRetryScheduled
+from projections.decide import Events, check_not_running, check_open, invalidated
 from projections.rows import Output, Run, TaskRun
+from projections.transitions import is_open
 
 
 class RunState(msgspec.Struct, frozen=True):
@@ -20,11 +21,9 @@ class RunState(msgspec.Struct, frozen=True):
     outputs: Sequence[Output]
 
 
-Again = TaskRunInvalidated | TaskRunRetryScheduled
-
-
-def rerun(state: RunState, task_id: str, reason: str) -> list[Again]:
-    """Have a task run again, and all tasks below it that have ended. Those that are to run anyway: no event.
+def rerun(state: RunState, task_id: str, reason: str) -> dict[str, Events]:
+    """Have a task run again, and all tasks below it that have ended: the events of each. Those that are to run anyway
+    are left out; those that wait for something outside will have to wait for it again.
 
     A task below it that somebody has cancelled stays so. Refused while one of them is running, or once the run is over
     for good.
@@ -34,13 +33,13 @@ def rerun(state: RunState, task_id: str, reason: str) -> list[Again]:
     check_open(state.run)
     below = dependants(state, task_id)
     why = f"depends on {task_id!r}, which is to run again" + (f": {reason}" if reason else "")
-    events: list[Again] = []
+    again: dict[str, Events] = {}
     for task in state.tasks:
         if task.task_id == task_id:
-            events.extend(_again(task, reason))
+            again[task.task_id] = _again(task, reason)
         elif task.task_id in below and task.status != "cancelled":
-            events.extend(_again(task, why))
-    return events
+            again[task.task_id] = _again(task, why)
+    return {task_id: events for task_id, events in again.items() if events}
 
 
 def dependants(state: RunState, task_id: str) -> set[str]:
@@ -64,10 +63,10 @@ def dependants(state: RunState, task_id: str) -> set[str]:
     return found
 
 
-def _again(task: TaskRun, reason: str) -> list[Again]:
+def _again(task: TaskRun, reason: str) -> Events:
     check_not_running(task, "run again")
-    if task.status in ("pending", "waiting"):
+    if task.status in ("pending", "waiting") and not is_open(task):
         return []
     if task.status == "failed":
         return [TaskRunRetryScheduled(task.task_id, reason)]
-    return [TaskRunInvalidated(task.task_id, reason)]
+    return invalidated(task, reason)

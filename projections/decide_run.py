@@ -20,14 +20,14 @@ from eventstore.events import (
     RunResumed,
     RunStarted,
     RunWaiting,
-    TaskRunCancelled,
     TaskRunInterrupted,
+    TaskRunInvalidated,
 )
 from eventstore.failure import Failure
 from eventstore.payload import Value
-from projections.decide import Events, metadata_of
+from projections.decide import Events, cancelled, metadata_of
 from projections.rows import Run, TaskRun, Workflow, WorkflowVersion, json_digest
-from projections.transitions import ALIVE, RESUMABLE, RUN_STEPS, TERMINAL, check_run, steps_from
+from projections.transitions import ALIVE, RESUMABLE, RUN_STEPS, TERMINAL, check_run, is_open, steps_from
 
 
 def check_same(known: Run, created: RunCreated | None, wanted: RunCreated) -> None:
@@ -98,7 +98,7 @@ def wait(run: Run, reason: str, until: datetime | None) -> Events:
 
 def resume(
     run: Run,
-    running: Sequence[TaskRun],
+    tasks: Sequence[TaskRun],
     worker: str,
     lease_until: datetime | None,
     *,
@@ -106,7 +106,8 @@ def resume(
     now: datetime,
     force: bool,
 ) -> Events:
-    """Claim a run, and close the attempts whose workers are gone.
+    """Claim a run, close the attempts whose workers are gone, and have the tasks run again that always do. What waits
+    for something outside has no worker to miss, and goes on waiting.
 
     A lease that has not run out protects its holder, whoever asks; so does having claimed the run since this call
     first looked at it, so of two rescuers one wins.
@@ -117,12 +118,14 @@ def resume(
     if (held and not force) or run.epoch != first_seen_epoch:
         raise held_by(run)
     events: Events = [RunResumed(worker, run.epoch + 1, lease_until)]
-    return events + _interrupt(running, f"the run was resumed by {worker!r}")
+    events += _interrupt(tasks, f"the run was resumed by {worker!r}")
+    again = [task for task in tasks if task.status == "completed" and task.always_run]
+    return events + [TaskRunInvalidated(task.task_id, "it runs in every resumption") for task in again]
 
 
 def recover(
     run: Run,
-    running: Sequence[TaskRun],
+    tasks: Sequence[TaskRun],
     worker: str,
     lease_until: datetime,
     *,
@@ -132,7 +135,7 @@ def recover(
     """Claim a run whose worker is gone. One that has failed by itself meanwhile is left to whoever looks into that."""
     if run.status not in ALIVE:
         raise InvalidTransition(f"run {run.id!r}", run.status, "recovered", steps_from(RUN_STEPS, run.status))
-    return resume(run, running, worker, lease_until, first_seen_epoch=first_seen_epoch, now=now, force=False)
+    return resume(run, tasks, worker, lease_until, first_seen_epoch=first_seen_epoch, now=now, force=False)
 
 
 def renew(run: Run, lease_until: datetime) -> Events:
@@ -147,27 +150,31 @@ def held_by(run: Run) -> ClaimHeld:
     return ClaimHeld(run.id, run.worker or "", timestamp(run.lease_until) if run.lease_until else "it is done")
 
 
-def complete(run: Run, running: Sequence[TaskRun], output: Value | None) -> Events:
-    """End a run well. The same output again is no event. Refused while a task is running."""
+def complete(run: Run, tasks: Sequence[TaskRun], output: Value | None) -> Events:
+    """End a run well. The same output again is no event. Refused while a task is running, or a gate or timer open."""
     if run.status == "completed":
         if (run.output and run.output.digest) == (output and output.digest):
             return []
         raise Conflict(f"run {run.id!r} is completed already, with another output")
     check_run(run, "completed")
-    if running:
-        names = ", ".join(repr(task.task_id) for task in running[:5])
-        raise Conflict(f"run {run.id!r} still has running tasks: {names}", "Complete, fail or cancel them first.")
+    for status in ("running", "waiting"):
+        still = [repr(task.task_id) for task in tasks if is_open(task) and task.status == status]
+        if still:
+            names = ", ".join(still[:5])
+            raise Conflict(f"run {run.id!r} still has {status} tasks: {names}", "Complete, fail or cancel them first.")
     return [RunCompleted(output)]
 
 
-def fail(run: Run, running: Sequence[TaskRun], failure: Failure) -> Events:
-    """End a run badly; attempts that are running are closed as interrupted. The same error again is no event."""
+def fail(run: Run, tasks: Sequence[TaskRun], failure: Failure) -> Events:
+    """End a run badly; attempts that are running are closed as interrupted, and gates and timers stay open for a
+    resumption. The same error again is no event.
+    """
     if run.status == "failed" and run.failure is not None:
         if (run.failure.type, run.failure.message) == (failure.type, failure.message):
             return []
         raise Conflict(f"run {run.id!r} has failed already, with another error")
     check_run(run, "failed")
-    return [*_interrupt(running, "the run failed"), RunFailed(failure)]
+    return [*_interrupt(tasks, "the run failed"), RunFailed(failure)]
 
 
 def cancel(run: Run, unfinished: Sequence[TaskRun], reason: str) -> Events:
@@ -175,10 +182,7 @@ def cancel(run: Run, unfinished: Sequence[TaskRun], reason: str) -> Events:
     if run.status == "cancelled":
         return []
     check_run(run, "cancelled")
-    tasks: Events = [
-        TaskRunCancelled(task.task_id, task.attempt if task.status == "running" else 0, reason) for task in unfinished
-    ]
-    return [*tasks, RunCancelled(reason)]
+    return [*(cancelled(task, reason) for task in unfinished), RunCancelled(reason)]
 
 
 def cancel_descendant(run: Run, unfinished: Sequence[TaskRun], reason: str) -> Events:
@@ -198,5 +202,5 @@ def delete(run: Run, unfinished: Sequence[TaskRun], reason: str, *, force: bool)
     return [*cancel(run, unfinished, reason), RunDeleted(reason)]
 
 
-def _interrupt(running: Sequence[TaskRun], reason: str) -> Events:
-    return [TaskRunInterrupted(task.task_id, task.attempt, reason) for task in running]
+def _interrupt(tasks: Sequence[TaskRun], reason: str) -> Events:
+    return [TaskRunInterrupted(task.task_id, task.attempt, reason) for task in tasks if task.status == "running"]

@@ -57,24 +57,25 @@ def check_arguments(status: str | None, given: Mapping[str, object]) -> None:
             raise InvalidInput(f"{name} is given, and the status is not", f"Use it with {' or '.join(_FITS[name])}.")
 
 
-def move(run: Run, unfinished: Sequence[TaskRun], to: Move, now: datetime) -> Events:
-    """Bring a run to a status. It has that status, and nothing is said that contradicts it: no event."""
+def move(run: Run, tasks: Sequence[TaskRun], to: Move, now: datetime) -> Events:
+    """Bring a run to a status, which concerns these of its tasks. It has that status, and nothing is said that
+    contradicts it: no event.
+    """
     if to.status is None or (to.status == run.status and not _contradicts(run, to)):
         return []
-    running = [task for task in unfinished if task.status == "running"]
     match to.status:
         case "running":
-            return _drive(run, running, to, now)
+            return _drive(run, tasks, to, now)
         case "waiting":
             return decide_run.wait(run, to.reason, None)
         case "completed":
-            return decide_run.complete(run, running, to.output)
+            return decide_run.complete(run, tasks, to.output)
         case "failed":
             if to.failure is None:
                 raise InvalidInput(f"run {run.id!r} is to fail without an error", "Say what went wrong.")
-            return decide_run.fail(run, running, to.failure)
+            return decide_run.fail(run, tasks, to.failure)
         case "cancelled":
-            return decide_run.cancel(run, unfinished, to.reason)
+            return decide_run.cancel(run, tasks, to.reason)
     raise InvalidTransition(f"run {run.id!r}", run.status, to.status, steps_from(RUN_STEPS, run.status))
 
 
@@ -87,13 +88,13 @@ def _contradicts(run: Run, to: Move) -> bool:
     )
 
 
-def _drive(run: Run, running: Sequence[TaskRun], to: Move, now: datetime) -> Events:
+def _drive(run: Run, tasks: Sequence[TaskRun], to: Move, now: datetime) -> Events:
     if run.status == "pending":
         return decide_run.start(run, to.worker, to.lease_until)
     if run.status == "running":
         raise decide_run.held_by(run)
     return decide_run.resume(
-        run, running, to.worker, to.lease_until, first_seen_epoch=run.epoch, now=now, force=to.holding
+        run, tasks, to.worker, to.lease_until, first_seen_epoch=run.epoch, now=now, force=to.holding
     )
 
 

@@ -10,16 +10,19 @@ import msgspec
 from eventstore.chain import timestamp
 from eventstore.errors import NotFound
 from eventstore.events import (
+    TaskRunApproved,
     TaskRunCancelled,
     TaskRunCompleted,
     TaskRunFailed,
     TaskRunInterrupted,
     TaskRunInvalidated,
+    TaskRunRejected,
     TaskRunRetryScheduled,
     TaskRunReused,
     TaskRunScheduled,
     TaskRunSkipped,
     TaskRunStarted,
+    TaskRunWaiting,
 )
 from eventstore.log import RecordedEvent
 from projections.fold import Fold
@@ -37,6 +40,9 @@ TaskEvent = (
     | TaskRunInterrupted
     | TaskRunReused
     | TaskRunInvalidated
+    | TaskRunWaiting
+    | TaskRunApproved
+    | TaskRunRejected
 )
 _KEEPS_OUTPUT = (TaskRunReused, TaskRunInterrupted)
 
@@ -53,8 +59,8 @@ class Citation(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """Why a task is in a state. That is `reusable`, `stale`, `in doubt`, `waiting`, `failed`, `blocked` or `ready`, as
-    in the resume plan, or its status where the plan has no word for it.
+    """Why a task is in a state. That is `reusable`, `stale`, `in doubt`, `waiting`, `due`, `failed`, `blocked` or
+    `ready`, as in the resume plan, or its status where the plan has no word for it.
 
     `needs` are the tasks without which it cannot start, if it is to run at all. `events` are in the order of the
     stream: those of the task since its latest attempt was started, and what it is due to among those of other tasks.
@@ -83,8 +89,10 @@ def explain(
     if task is None:
         raise NotFound(f"task of run {run.id!r} named", task_id, "It was never scheduled.")
     outputs = {output.task_id: output for output in sorted(fold.rows(Output), key=lambda output: output.version)}
-    resuming = plan(run, tasks, list(outputs.values()), fold.rows(Attempt), now)
-    state, reason = _state(task, outputs.get(task_id), resuming)
+    attempts = fold.rows(Attempt)
+    resuming = plan(run, tasks, list(outputs.values()), attempts, now)
+    latest = next((a for a in attempts if (a.task_id, a.attempt) == (task_id, task.attempt)), None)
+    state, reason = _state(task, latest, outputs.get(task_id), resuming)
     needs = resuming.blocked.get(task_id, ())
     story = _Story(history)
     cited = [*story.since_start(task_id), *story.latest(needs)]
@@ -97,20 +105,27 @@ def explain(
     return Explanation(run.id, run.status, task_id, state, reason, needs, events)
 
 
-def _state(task: TaskRun, output: Output | None, resuming: Plan) -> tuple[str, str]:
+def _state(task: TaskRun, latest: Attempt | None, output: Output | None, resuming: Plan) -> tuple[str, str]:
     task_id = task.task_id
     stale = {stale.task_id: stale.reason for stale in resuming.stale}
     in_doubt = {doubtful.task_id: doubtful.attempt for doubtful in resuming.in_doubt}
     if task.status == "failed":
-        return "failed", f"attempt {task.attempt} failed; it runs again once it is retried"
+        return "failed", f"attempt {task.attempt} {_ended(latest) or 'failed'}; it runs again once it is retried"
     if task_id in stale:
         return "stale", stale[task_id]
     if output is not None:
         made_from = "made from outputs that are still there" if output.consumed else "made from no other output"
-        return "reusable", f"completed at version {output.version}, {made_from}"
+        again = "; the next resumption runs it again" if task_id in resuming.again else ""
+        return "reusable", f"{_ended(latest) or 'completed'} at version {output.version}, {made_from}{again}"
     if task_id in in_doubt:
         ended = "has not ended yet" if task.status == "running" else "never ended"
         return "in doubt", f"attempt {in_doubt[task_id]} was started and {ended}"
+    if task.waiting_since is not None:
+        state = "due" if any(timer.task_id == task_id for timer in resuming.due) else "waiting"
+        return (
+            state,
+            f"attempt {task.attempt} waits since {timestamp(task.waiting_since)}: {_until(task.reason, task.due)}",
+        )
     if any(waiting.task_id == task_id for waiting in resuming.waiting):
         return "waiting", _until(task.reason, task.due)
     if task_id in resuming.blocked:
@@ -118,6 +133,13 @@ def _state(task: TaskRun, output: Output | None, resuming: Plan) -> tuple[str, s
     if task_id in resuming.ready:
         return "ready", "all that it needs is there" if task.depends_on else "it needs nothing"
     return task.status, task.reason or ""
+
+
+def _ended(attempt: Attempt | None) -> str:
+    """What somebody has decided about the attempt, and who; nothing if it ended by itself."""
+    if attempt is None or attempt.decision is None:
+        return ""
+    return f"was {attempt.decision}" + (f" by {attempt.decided_by}" if attempt.decided_by else "")
 
 
 def _causes(task_id: str, outputs: Mapping[str, Output], stale: set[str], story: _Story) -> Iterator[int]:
@@ -191,7 +213,9 @@ def _saying(event: TaskEvent) -> str:
             return f"attempt {event.attempt}"
         case TaskRunFailed():
             return f"attempt {event.attempt}: {event.failure.type}: {event.failure.message}"
-        case TaskRunRetryScheduled():
+        case TaskRunApproved():
+            return event.comment
+        case TaskRunRetryScheduled() | TaskRunWaiting():
             return _until(event.reason, event.due)
         case TaskRunReused():
             return f"the output of version {event.version}"

@@ -180,6 +180,20 @@ def _task_reused(store: Store, run: Run, said: Said) -> None:
     store.reuse_task(run.id, **said)
 
 
+def _task_waiting(store: Store, run: Run, said: Said) -> None:
+    _make_known(store, run, said)
+    if said.keys() & {"reason", "until"} or not _is(store, run, said, "waiting"):
+        store.wait_task(run.id, **{"reason": "", **said})
+
+
+def _task_approved(store: Store, run: Run, said: Said) -> None:
+    store.approve_task(run.id, **said)
+
+
+def _task_rejected(store: Store, run: Run, said: Said) -> None:
+    store.reject_task(run.id, **said)
+
+
 def _make_known(store: Store, run: Run, said: Said) -> None:
     """Engines that plan as they go first speak of a task when it starts, or when they leave it out."""
     if store.get_task_run(run.id, said["task_id"]) is None:
@@ -213,7 +227,7 @@ FACTS: Mapping[str, Fact] = {
     "runCompleted": _fact(_run_completed, "output", of_task=False),
     "runFailed": _fact(_run_failed, "error", of_task=False),
     "runCancelled": _fact(_run_cancelled, "reason", of_task=False),
-    "taskRunScheduled": _fact(_task_scheduled, "name", "depends_on", "input", "metadata"),
+    "taskRunScheduled": _fact(_task_scheduled, "name", "depends_on", "input", "metadata", "always_run"),
     "taskRunStarted": _fact(_task_started, "attempt", "worker", "consumes"),
     "taskRunCompleted": _fact(_task_completed, "output", "attempt", "usage"),
     "taskRunFailed": _fact(_task_failed, "error", "attempt", "usage", "retryable"),
@@ -222,13 +236,16 @@ FACTS: Mapping[str, Fact] = {
     "taskRunCancelled": _fact(_task_cancelled, "reason"),
     "taskRunInvalidated": _fact(_task_invalidated, "reason"),
     "taskRunReused": _fact(_task_reused),
+    "taskRunWaiting": _fact(_task_waiting, "reason", "until", "attempt"),
+    "taskRunApproved": _fact(_task_approved, "output", "comment", "attempt"),
+    "taskRunRejected": _fact(_task_rejected, "reason", "attempt"),
 }
 """The vocabulary's types that can be reported. To create, update, delete and resume a run, and to renew its
 lease, are calls of their own, and that an attempt was interrupted is found out by resuming.
 """
 
-UNFENCED = frozenset({"runStarted", "runCancelled"})
-"""Facts whose commands ask for no claim: the first makes one, and to end a run is anybody's right."""
+UNFENCED = frozenset({"runStarted", "runCancelled", "taskRunApproved", "taskRunRejected"})
+"""Facts whose commands ask for no claim: the first makes one, and to end a run or to decide is anybody's right."""
 
 ALSO_CALLED: Mapping[str, str] = {
     "workflow_started": "runStarted",
@@ -243,4 +260,5 @@ ALSO_CALLED: Mapping[str, str] = {
     "node_retried": "taskRunRetryScheduled",
     "node_skipped": "taskRunSkipped",
     "node_cancelled": "taskRunCancelled",
+    "node_waiting": "taskRunWaiting",
 }

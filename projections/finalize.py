@@ -57,7 +57,8 @@ class FinalizeCommands(Actor):
         Each end is held against what is there as the command for it alone would: one that is refused refuses them all,
         and nothing is written. What has come to the same end already is left as it is, so the same call again has no
         effect. Tasks that are not named fare as when the run ends alone: `completed` is refused while one is running,
-        `failed` closes running ones as interrupted, `cancelled` cancels all that have not ended. Child runs go on.
+        or a gate or timer open; `failed` closes running ones as interrupted; `cancelled` cancels all that have not
+        ended. Child runs go on.
         """
         end_run = self._end_of_run(status, output, error, reason)
         ends = {task_id: self._end_of_task(task_id, end) for task_id, end in tasks.items()}
@@ -85,10 +86,10 @@ class FinalizeCommands(Actor):
         match status:
             case "completed":
                 value = None if output is None else self._values.keep(output)
-                return lambda run, unfinished: decide_run.complete(run, _running(unfinished), value)
+                return lambda run, unfinished: decide_run.complete(run, unfinished, value)
             case "failed":
                 failure = self._failure(_given(error, "the run"), None)
-                return lambda run, unfinished: decide_run.fail(run, _running(unfinished), failure)
+                return lambda run, unfinished: decide_run.fail(run, unfinished, failure)
             case "cancelled":
                 return lambda run, unfinished: decide_run.cancel(run, unfinished, reason)
         raise InvalidInput(f"a run cannot end as {status!r}", "Use one of: completed, failed, cancelled.")
@@ -100,7 +101,7 @@ class FinalizeCommands(Actor):
         match end.status:
             case "completed":
                 value = self._values.keep(end.output)
-                return lambda state: decide.complete(state, value, end.attempt, usage)
+                return lambda state: decide.complete(state, value, end.attempt, usage, now=self._now())
             case "failed":
                 failure = self._failure(_given(end.error, f"task {task_id!r}"), None)
                 return lambda state: decide.fail(state, failure, end.attempt, usage)
@@ -116,10 +117,6 @@ def finish(seen: _Seen, ends: Mapping[str, EndTask], end_run: EndRun) -> Events:
     """The ends of these tasks, and then that of the run, which finds them ended."""
     events = [event for task_id, end in ends.items() for event in end(seen.states[task_id])]
     return events + end_run(seen.run, [task for task in seen.unfinished if task.task_id not in ends])
-
-
-def _running(tasks: Sequence[TaskRun]) -> list[TaskRun]:
-    return [task for task in tasks if task.status == "running"]
 
 
 def _given(error: BaseException | Failure | str | None, what: str) -> BaseException | Failure | str:

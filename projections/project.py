@@ -27,17 +27,20 @@ from eventstore.events import (
     RunStarted,
     RunUpdated,
     RunWaiting,
+    TaskRunApproved,
     TaskRunCancelled,
     TaskRunCompleted,
     TaskRunFailed,
     TaskRunInterrupted,
     TaskRunInvalidated,
+    TaskRunRejected,
     TaskRunRetryScheduled,
     TaskRunReused,
     TaskRunScheduled,
     TaskRunSkipped,
     TaskRunStarted,
     TaskRunUpdated,
+    TaskRunWaiting,
     WorkflowDeleted,
     WorkflowSaved,
 )
@@ -205,13 +208,19 @@ def _task_patches(event: msgspec.Struct, recorded: RecordedEvent, happened: str)
     run_id = recorded.stream
 
     def task(task_id: str, **values: Scalar) -> Patch:
-        return Put(TaskRun.TABLE, (run_id, task_id), {**values, "version": recorded.version})
+        ended: dict[str, Scalar] = {"due": None, "waiting_since": None} if "status" in values else {}
+        return Put(TaskRun.TABLE, (run_id, task_id), {**ended, **values, "version": recorded.version})
 
     def attempt(task_id: str, number: int, **values: Scalar) -> Patch:
         return Put(Attempt.TABLE, (run_id, task_id, number), {**values, "version": recorded.version})
 
     def no_output(task_id: str) -> Patch:
         return Delete(Output.TABLE, (run_id, task_id))
+
+    def decided(task_id: str, number: int, decision: str) -> Iterator[Patch]:
+        who = recorded.meta.get("actor")
+        yield task(task_id)
+        yield attempt(task_id, number, decision=decision, decided_by=None if who is None else shown(who))
 
     match event:
         case TaskRunScheduled(task_id, name):
@@ -224,6 +233,7 @@ def _task_patches(event: msgspec.Struct, recorded: RecordedEvent, happened: str)
                 metadata=json_column(event.metadata),
                 scheduled_at=happened,
                 position=recorded.position,
+                always_run=int(event.always_run),
             )
         case TaskRunUpdated(task_id, metadata):
             yield task(task_id, metadata=json_column(metadata))
@@ -235,7 +245,6 @@ def _task_patches(event: msgspec.Struct, recorded: RecordedEvent, happened: str)
                 attempt=number,
                 finished_at=None,
                 reason=None,
-                due=None,
                 reused_version=None,
                 **first,
             )
@@ -249,6 +258,13 @@ def _task_patches(event: msgspec.Struct, recorded: RecordedEvent, happened: str)
                 started_at=happened,
             )
             yield no_output(task_id)
+        case TaskRunWaiting(task_id, number, reason, due):
+            yield task(task_id, status="waiting", reason=reason, due=time_column(due), waiting_since=happened)
+            yield attempt(task_id, number, status="waiting", reason=reason or None)
+        case TaskRunApproved(task_id, number):
+            yield from decided(task_id, number, "approved")
+        case TaskRunRejected(task_id, number):
+            yield from decided(task_id, number, "rejected")
         case TaskRunCompleted(task_id, number):
             yield task(task_id, status="completed", attempt=number, finished_at=happened, reason=None)
             usage, digest = json_column(event.usage), event.output.digest

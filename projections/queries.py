@@ -57,6 +57,9 @@ TASK_RUN = f"WHERE {_OF_LIVE_RUN} AND task_id = $2"
 TASK_RUNS = f"""WHERE {_OF_LIVE_RUN}
     AND (CAST($2 AS TEXT) IS NULL OR status IN (SELECT value FROM main.json_each($2)))
     ORDER BY position, task_id"""
+TASKS_TO_RESUME = f"""WHERE {_OF_LIVE_RUN}
+    AND (status = 'running' OR (status = 'completed' AND always_run = 1))
+    ORDER BY position, task_id"""
 TASKS_AMONG = f"""WHERE {_OF_LIVE_RUN} AND task_id IN (SELECT value FROM main.json_each($2))
     ORDER BY position, task_id"""
 ATTEMPTS = f"WHERE {_OF_LIVE_RUN} AND (CAST($2 AS TEXT) IS NULL OR task_id = $2) ORDER BY task_id, attempt"
@@ -243,6 +246,12 @@ class Queries:
     def list_outputs(self, run_id: str) -> list[Output]:
         """The effective outputs of a run, stale ones included, in completion order."""
         return self._rows(Output, OUTPUTS, (run_id,))
+
+    def tasks_to_resume(self, run_id: str) -> list[TaskRun]:
+        """The task runs that a resumption of the run does something about: those that are running, and those completed
+        ones that every resumption runs again.
+        """
+        return self._rows(TaskRun, TASKS_TO_RESUME, (run_id,))
 
     def task_runs_among(self, run_id: str, task_ids: Collection[str]) -> list[TaskRun]:
         """Those of these task runs that there are."""

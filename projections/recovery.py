@@ -107,7 +107,7 @@ class RecoveryCommands(RunCommands):
             run_id,
             lambda run: decide_run.recover(
                 run,
-                self._tasks(run_id, "running"),
+                self._queries.tasks_to_resume(run_id),
                 worker,
                 self._from_now(lease, "lease"),
                 first_seen_epoch=seen.epoch,

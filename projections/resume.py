@@ -45,11 +45,14 @@ class InDoubt(msgspec.Struct, frozen=True):
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """A task that may go on once something outside happens."""
+    """A task that may go on at a time, or once something outside happens. `attempt` is the one that waits; 0 if the
+    task waits to be retried.
+    """
 
     task_id: str
     reason: str
     due: datetime | None
+    attempt: int = 0
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -64,6 +67,10 @@ class Plan(msgspec.Struct, frozen=True):
 
     `reusable` is in completion order. `ready` may start now: everything they depend on is reusable or skipped. The
     rest of `blocked` waits for the tasks named. `failed` tasks run again once they are retried.
+
+    `waiting` are open gates, and timers and retries whose time has not come. `due` are timers whose time has come: they
+    are to be completed, not to be started. `again` are those of the reusable tasks that the next resumption has run
+    again, because they always do.
     """
 
     run_id: str
@@ -76,6 +83,8 @@ class Plan(msgspec.Struct, frozen=True):
     ready: tuple[str, ...]
     blocked: dict[str, tuple[str, ...]]
     totals: Totals
+    due: tuple[Waiting, ...] = ()
+    again: tuple[str, ...] = ()
 
 
 def plan(
@@ -86,7 +95,9 @@ def plan(
     reusable = {output.task_id for output in outputs if output.task_id not in why_stale}
     last = {(attempt.task_id, attempt.attempt): attempt for attempt in attempts}
     settled = reusable | {task.task_id for task in tasks if task.status == "skipped"}
-    ready, blocked, in_doubt, waiting = [], {}, [], []
+    ready, blocked, in_doubt = [], {}, []
+    waiting: list[Waiting] = []
+    due: list[Waiting] = []
     for task in tasks:
         attempt = last.get((task.task_id, task.attempt))
         doubtful = task.status == "running" or (
@@ -94,7 +105,10 @@ def plan(
         )
         if doubtful and attempt is not None:
             in_doubt.append(InDoubt(task.task_id, attempt.attempt, attempt.worker, attempt.started_at))
-        if task.status == "waiting" and task.due is not None and task.due > now:
+        if task.waiting_since is not None:
+            to_come = task.due is None or task.due > now
+            (waiting if to_come else due).append(Waiting(task.task_id, task.reason or "", task.due, task.attempt))
+        elif task.status == "waiting" and task.due is not None and task.due > now:
             waiting.append(Waiting(task.task_id, task.reason or "", task.due))
         elif task.status in ("pending", "waiting") or task.task_id in why_stale:
             missing = tuple(needed for needed in task.depends_on or () if needed not in settled)
@@ -113,6 +127,8 @@ def plan(
         ready=tuple(ready),
         blocked=blocked,
         totals=totals(attempts),
+        due=tuple(due),
+        again=tuple(task.task_id for task in tasks if task.always_run and task.task_id in reusable),
     )
 
 

@@ -127,7 +127,9 @@ class RunMetadata(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
-    """One task of a run. `attempt` is the newest one's number, 0 before the first."""
+    """One task of a run. `attempt` is the newest one's number, 0 before the first. `waiting_since` is when that began
+    to wait for something outside; None if it does not. `always_run` is 1 if every resumption runs the task again.
+    """
 
     TABLE: ClassVar[str] = "task_runs"
     KEY: ClassVar[tuple[str, ...]] = ("run_id", "task_id")
@@ -149,10 +151,14 @@ class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
     reused_version: int | None = None
     position: int = 0
     version: int = 0
+    always_run: int = 0
+    waiting_since: datetime | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One try of a task run. `digest` is that of its output, which the event of its end holds, at this `version`."""
+    """One try of a task run. `digest` is that of its output, which the event of its end holds, at this `version`.
+    `decision` is `approved` or `rejected` if it waited and somebody has decided that, and `decided_by` who, if noted.
+    """
 
     TABLE: ClassVar[str] = "attempts"
     KEY: ClassVar[tuple[str, ...]] = ("run_id", "task_id", "attempt")
@@ -172,6 +178,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     usage: dict[str, float] | None = None
     version: int = 0
     digest: str | None = None
+    decision: str | None = None
+    decided_by: str | None = None
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from projections.decide import Events, check_may_change
 from projections.decide_update import Metadata, Move
 from projections.rows import Run, TaskRun
 from projections.run_family import Families, Member
-from projections.transitions import UNFINISHED
+from projections.transitions import UNDER_WAY, UNFINISHED
 
 
 class RunCommands(Families):
@@ -122,14 +122,16 @@ class RunCommands(Families):
         return self._change_run(run_id, lambda run: decide_run.wait(run, reason, until), epoch)
 
     def complete_run(self, run_id: str, output: object = None, *, epoch: int | None = None) -> Run:
-        """End a run well. Refused while a task of it is running."""
+        """End a run well. Refused while a task of it is running, or a gate or timer open."""
         value = None if output is None else self._values.keep(output)
         return self._change_run(
-            run_id, lambda run: decide_run.complete(run, self._tasks(run_id, "running"), value), epoch
+            run_id, lambda run: decide_run.complete(run, self._tasks(run_id, *UNDER_WAY), value), epoch
         )
 
     def fail_run(self, run_id: str, error: BaseException | Failure | str, *, epoch: int | None = None) -> Run:
-        """End a run badly; its running attempts are closed as interrupted. It can still be resumed."""
+        """End a run badly; its running attempts are closed as interrupted. It can still be resumed, and its gates be
+        decided.
+        """
         failure = self._failure(error, None)
         return self._change_run(
             run_id, lambda run: decide_run.fail(run, self._tasks(run_id, "running"), failure), epoch
@@ -178,8 +180,8 @@ class RunCommands(Families):
             return decide_update.note(run_id, self._metadata(run), new, fixed) if new or fixed else []
 
         def decision(run: Run) -> Events:
-            unfinished = self._tasks(run_id, *UNFINISHED) if status else []
-            return [*noted(run), *decide_update.move(run, unfinished, to, self._now())]
+            tasks = self._concerned(run_id, status) if status else []
+            return [*noted(run), *decide_update.move(run, tasks, to, self._now())]
 
         def decision_on_member(member: Member) -> Events:
             cancelled = _cancelled(member, run_id, reason)
@@ -229,7 +231,9 @@ class RunCommands(Families):
     def resume(self, run_id: str, *, worker: str = "", lease: float | None = None, force: bool = False) -> Resumption:
         """Claim a run after a crash, a failure or a wait, and return what it can go on from.
 
-        Attempts that never ended are closed as interrupted, and their tasks are in doubt in the plan. Of several
+        Attempts that never ended are closed as interrupted, and their tasks are in doubt in the plan; gates and timers
+        stay open. Tasks that always run are invalidated: what was made from them is stale until they put out the same
+        bytes. All this is in the commit of the claim. Of several
         rescuers one wins and the others get `ClaimHeld`, as long as the winner's lease lasts. The claim comes first and
         the plan is read after it, so the old worker can add nothing to what the plan has seen.
         """
@@ -240,7 +244,7 @@ class RunCommands(Families):
             run_id,
             lambda run: decide_run.resume(
                 run,
-                self._tasks(run_id, "running"),
+                self._queries.tasks_to_resume(run_id),
                 worker,
                 self._lease_until(lease),
                 first_seen_epoch=seen.epoch,
@@ -258,6 +262,10 @@ class RunCommands(Families):
 
     def _tasks(self, run_id: str, *status: str) -> list[TaskRun]:
         return self._queries.list_task_runs(run_id, status=status)
+
+    def _concerned(self, run_id: str, status: str) -> list[TaskRun]:
+        """The tasks of a run that come to something when the run comes to this status."""
+        return self._queries.tasks_to_resume(run_id) if status == "running" else self._tasks(run_id, *UNFINISHED)
 
     def _metadata(self, run: Run) -> Metadata:
         """The run's metadata as they were written: the view shows a NUL character as U+FFFD."""

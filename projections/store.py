@@ -27,24 +27,24 @@ from projections.finalize import FinalizeCommands
 from projections.following_views import FollowingViews
 from projections.inline_views import InlineViews
 from projections.occurrence import Occurring
-from projections.queries import Queries
 from projections.recovery import RecoveryCommands
 from projections.repair import Repairs
 from projections.rerun import RerunCommands
 from projections.run_events import RunEvents
 from projections.run_files import RunFiles
 from projections.snapshot import EVERY
-from projections.task_commands import TaskCommands
+from projections.task_queries import TaskQueries
 from projections.travel import Travel
 from projections.upkeep import Upkeep
 from projections.verify import Report, verify_open
 from projections.views import Views
+from projections.wait_commands import WaitCommands
 from projections.workflow_commands import WorkflowCommands
 
 
 class Store(
     RecoveryCommands,
-    TaskCommands,
+    WaitCommands,
     RerunCommands,
     RunEvents,
     WorkflowCommands,
@@ -53,7 +53,7 @@ class Store(
     Upkeep,
     Repairs,
     Travel,
-    Queries,
+    TaskQueries,
 ):
     """A log with its views: commands that append, and queries that read. Made by `open_store`.
 
@@ -70,7 +70,7 @@ class Store(
         clock: Callable[[], datetime],
         snapshot_every: int = EVERY,
     ) -> None:
-        Queries.__init__(self, views, values, clock)
+        TaskQueries.__init__(self, views, values, clock)
         RecoveryCommands.__init__(self, log, codec, values, self, clock)
         self._snapshot_every = snapshot_every
         self._board = Board(views, log, codec, values, self, clock)

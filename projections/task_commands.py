@@ -23,7 +23,7 @@ _DELETED = "It was deleted meanwhile."
 
 class Task(msgspec.Struct, frozen=True):
     """A task to be scheduled. `fingerprint` is a text that changes whenever the task's definition does: see `drift`. It
-    is kept as part of the metadata.
+    is kept as part of the metadata. With `always_run`, every resumption of the run runs the task again.
     """
 
     id: str
@@ -32,6 +32,7 @@ class Task(msgspec.Struct, frozen=True):
     input: object = None
     metadata: Mapping[str, Any] | None = None
     fingerprint: str | None = None
+    always_run: bool = False
 
 
 class TaskCommands(Telemetry):
@@ -61,6 +62,7 @@ class TaskCommands(Telemetry):
                 tuple(dict.fromkeys(task.depends_on)),
                 None if task.input is None else self._values.keep(task.input),
                 self._raw(marked(task.metadata, task.fingerprint)),
+                bool(task.always_run),
             )
             for task in tasks
         ]
@@ -84,10 +86,11 @@ class TaskCommands(Telemetry):
         input: object = None,
         metadata: Mapping[str, Any] | None = None,
         fingerprint: str | None = None,
+        always_run: bool = False,
         epoch: int | None = None,
     ) -> TaskRun:
         """Make one task known; see `schedule_tasks`."""
-        task = Task(task_id, name, depends_on, input, metadata, fingerprint)
+        task = Task(task_id, name, depends_on, input, metadata, fingerprint, always_run)
         return self.schedule_tasks(run_id, [task], epoch=epoch)[0]
 
     def start_task(
@@ -131,7 +134,8 @@ class TaskCommands(Telemetry):
         implicit_start: bool = False,
         epoch: int | None = None,
     ) -> TaskRun:
-        """End the running attempt with its output, which is durable with all its bytes when this returns.
+        """End the open attempt with its output, which is durable with all its bytes when this returns. Before the time
+        that it waits for, that is a `Conflict`.
 
         Give the `attempt` you were told at the start, so that a result that comes too late is refused. That it came is
         noted as telemetry. With `implicit_start`, a task that waits to be started is started in the same commit, as
@@ -142,8 +146,8 @@ class TaskCommands(Telemetry):
         def decision(state: TaskState) -> Events:
             if implicit_start:
                 consumes = self._consumable(state)
-                return decide.complete_unstarted(state, value, attempt, usage or {}, consumes, epoch)
-            return decide.complete(state, value, attempt, usage or {})
+                return decide.complete_unstarted(state, value, attempt, usage or {}, consumes, epoch, now=self._now())
+            return decide.complete(state, value, attempt, usage or {}, now=self._now())
 
         return self._end_attempt(run_id, task_id, decision, attempt, epoch)
 
@@ -158,7 +162,7 @@ class TaskCommands(Telemetry):
         usage: Mapping[str, float] | None = None,
         epoch: int | None = None,
     ) -> TaskRun:
-        """End the running attempt with an error: an exception, with its traceback and causes, a `Failure` or a text.
+        """End the open attempt with an error: an exception, with its traceback and causes, a `Failure` or a text.
 
         One that comes too late is refused, and noted as telemetry.
         """
@@ -185,7 +189,9 @@ class TaskCommands(Telemetry):
         return self._change_task(run_id, task_id, lambda state: decide.cancel(state, reason), epoch)
 
     def invalidate_task(self, run_id: str, task_id: str, reason: str = "", *, epoch: int | None = None) -> TaskRun:
-        """Have a task run again. What was made from its output is stale until it puts out the same bytes."""
+        """Have a task run again. What was made from its output is stale until it puts out the same bytes. A gate or
+        timer that is open is cancelled.
+        """
         return self._change_task(run_id, task_id, lambda state: decide.invalidate(state, reason), epoch)
 
     def reuse_task(self, run_id: str, task_id: str, *, epoch: int | None = None) -> TaskRun:

@@ -25,6 +25,7 @@ from eventstore.events import (
     TaskRunScheduled,
     TaskRunSkipped,
     TaskRunStarted,
+    TaskRunWaiting,
 )
 from eventstore.log import RecordedEvent
 from projections.rows import Run
@@ -36,7 +37,8 @@ class Span(msgspec.Struct, frozen=True):
     """An attempt in time. It was ready when the last of this had happened: its task was scheduled, was due to be
     retried, or had to run again; its dependencies had ended; a worker had begun to drive the run.
 
-    `retry`: the attempt before it did not complete. `execution` is None while it has not ended.
+    `retry`: the attempt before it did not complete. `execution` is None while it has not ended. From `waiting_since` on
+    it was waiting for something outside, which is no execution.
     """
 
     task_id: str
@@ -50,6 +52,12 @@ class Span(msgspec.Struct, frozen=True):
     ended_at: datetime | None
     queue_wait: float
     execution: float | None
+    waiting_since: datetime | None = None
+
+    @property
+    def executed(self) -> timedelta:
+        """How long it has executed, if that is over."""
+        return _elapsed(self.started_at, self.waiting_since or self.ended_at)
 
 
 class Timeline(msgspec.Struct, frozen=True):
@@ -81,7 +89,7 @@ def timeline(run: Run, history: Sequence[tuple[RecordedEvent, msgspec.Struct]]) 
     spans = tuple(course.spans.values())
     executed: dict[str, timedelta] = {}
     for span in spans:
-        executed[span.task_id] = executed.get(span.task_id, NOTHING) + _elapsed(span.started_at, span.ended_at)
+        executed[span.task_id] = executed.get(span.task_id, NOTHING) + span.executed
     path, longest = critical_path(course.needs, executed)
     latest_at = max(recorded.time for recorded, _ in history)
     began_at = run.started_at or min((span.started_at for span in spans), default=None)
@@ -152,6 +160,8 @@ class _Course:
                 self._scheduled[task_id] = self._due[task_id] = time
             case TaskRunStarted(task_id, number, worker):
                 self._start(task_id, number, worker, time)
+            case TaskRunWaiting(task_id, number):
+                self._wait(task_id, number, time)
             case TaskRunCompleted(task_id, number):
                 self._settled[task_id] = time
                 self._end(task_id, number, "completed", time)
@@ -187,13 +197,16 @@ class _Course:
             execution=None,
         )
 
+    def _wait(self, task_id: str, number: int, time: datetime) -> None:
+        span = self.spans.get((task_id, number))
+        if span is not None:
+            self.spans[task_id, number] = msgspec.structs.replace(span, status="waiting", waiting_since=time)
+
     def _end(self, task_id: str, number: int, status: str, time: datetime) -> None:
         span = self.spans.get((task_id, number))
         if span is not None:
-            execution = _elapsed(span.started_at, time).total_seconds()
-            self.spans[task_id, number] = msgspec.structs.replace(
-                span, status=status, ended_at=time, execution=execution
-            )
+            ended = msgspec.structs.replace(span, status=status, ended_at=time)
+            self.spans[task_id, number] = msgspec.structs.replace(ended, execution=ended.executed.total_seconds())
 
     def _ready_at(self, task_id: str) -> datetime | None:
         needed = (self._settled.get(other) for other in self.needs.get(task_id, ()))

@@ -20,13 +20,18 @@ RUN_STEPS: Steps = {
 
 TASK_STEPS: Steps = {
     "pending": frozenset({"running", "skipped", "cancelled"}),
-    "running": frozenset({"pending", "completed", "failed", "cancelled"}),
+    "running": frozenset({"pending", "waiting", "completed", "failed", "cancelled"}),
     "waiting": frozenset({"running", "waiting", "skipped", "cancelled"}),
     "failed": frozenset({"waiting", "skipped", "cancelled"}),
     "completed": frozenset({"pending"}),
     "skipped": frozenset({"pending"}),
     "cancelled": frozenset({"pending"}),
 }
+
+OPEN_WAIT_STEPS = frozenset({"pending", "completed", "failed", "cancelled"})
+"""The statuses that may follow in place of those above while a task waits with an attempt that has not ended, for
+something outside, and not to be retried.
+"""
 
 BOARD_STEPS: Steps = {
     "ready": frozenset({"working", "blocked"}),
@@ -42,6 +47,9 @@ TERMINAL = frozenset({"completed", "failed", "cancelled"})
 UNFINISHED = ("pending", "running", "waiting")
 """Task run statuses in which there is no end yet."""
 
+UNDER_WAY = ("running", "waiting")
+"""Task run statuses in which there can be an attempt that has not ended; see `is_open`."""
+
 ALIVE = frozenset({"running", "waiting"})
 """Run statuses in which a worker should be there."""
 
@@ -55,7 +63,18 @@ def check_run(run: Run, wanted: str) -> None:
 
 def check_task(task: TaskRun, wanted: str) -> None:
     """Raise `InvalidTransition` unless the task run may take this step."""
-    _check(TASK_STEPS, f"task {task.task_id!r} of run {task.run_id!r}", task.status, wanted)
+    if wanted not in task_steps(task):
+        raise InvalidTransition(f"task {task.task_id!r} of run {task.run_id!r}", task.status, wanted, task_steps(task))
+
+
+def task_steps(task: TaskRun) -> tuple[str, ...]:
+    """The statuses that may follow the one the task run has, sorted."""
+    return steps_from(TASK_STEPS, task.status) if task.waiting_since is None else tuple(sorted(OPEN_WAIT_STEPS))
+
+
+def is_open(task: TaskRun) -> bool:
+    """Whether an attempt has begun and not ended: it runs, or waits for something outside."""
+    return task.status == "running" or task.waiting_since is not None
 
 
 def check_board_task(task: BoardTask, wanted: str) -> None:

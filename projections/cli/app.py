@@ -29,6 +29,7 @@ from projections.cli.seal import seal
 from projections.cli.tail import tail
 from projections.cli.travel import at, diff, timeline, tree, why
 from projections.cli.upkeep import rebuild, verify
+from projections.cli.waiting import approve, reject, waiting
 from projections.cli.workflows import workflow, workflows
 
 
@@ -115,6 +116,9 @@ for command in (
     tail,
     consumers,
     recover,
+    waiting,
+    approve,
+    reject,
     invalidate,
     rerun,
     workflows,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from projections.timeline import Span, Timeline
 
 WAITS, EXECUTES = ".", "="
-ENDS = {"completed": "=", "failed": "x", "interrupted": "!", "cancelled": "c", "running": ">"}
+ENDS = {"completed": "=", "failed": "x", "interrupted": "!", "cancelled": "c", "running": ">", "waiting": ">"}
 """What an attempt's last place shows, by how it ended."""
 LEGEND = ". waits  = executes  x failed  ! interrupted  c cancelled  > goes on  * critical"
 _WIDEST_NAME = 24
@@ -63,7 +63,9 @@ class _Scale:
             for place in range(self.place(span.ready_at or span.started_at), started):
                 line[place] = WAITS
             ended = max(self.place(span.ended_at or self._end), started)
-            line[started:ended] = EXECUTES * (ended - started)
+            executed = self.place(span.waiting_since) if span.waiting_since else ended
+            executed = min(max(executed, started), ended)
+            line[started:ended] = EXECUTES * (executed - started) + WAITS * (ended - executed)
             line[ended] = ENDS[span.status]
         return "".join(line)
 

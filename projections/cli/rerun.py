@@ -47,8 +47,8 @@ def invalidate(run: str, task: str, reason: str, actor: str, address: str, forma
     What was made from its output runs again only if it puts out something else. See also `eventstore rerun`.
     """
     with existing(address) as store:
-        changed = _as(store, actor).invalidate_task(run, task, reason)
-    _print_tasks([changed], format)
+        changed = acting(store, actor).invalidate_task(run, task, reason)
+    print_tasks([changed], format)
 
 
 @click.command(
@@ -68,15 +68,17 @@ def rerun(run: str, task: str, reason: str, actor: str, address: str, format: Fo
     Prints the tasks that will run again when the run goes on. Completed and cancelled runs are final.
     """
     with existing(address) as store:
-        changed = _as(store, actor).rerun_from(run, task, reason=reason)
-    _print_tasks(changed, format)
+        changed = acting(store, actor).rerun_from(run, task, reason=reason)
+    print_tasks(changed, format)
 
 
-def _as(store: Store, actor: str) -> Store:
+def acting(store: Store, actor: str) -> Store:
+    """The store, whose commands note who acts, if that is known."""
     return store.acting(actor=actor) if actor else store
 
 
-def _print_tasks(tasks: Sequence[TaskRun], format: Format) -> None:
+def print_tasks(tasks: Sequence[TaskRun], format: Format) -> None:
+    """What has become of some tasks."""
     if format == "text":
         print_table(("TASK", "STATUS", "WHY"), ((task.task_id, task.status, task.reason) for task in tasks))
     else:

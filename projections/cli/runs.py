@@ -194,13 +194,16 @@ def resume_plan(run: str, address: str, format: Format) -> None:
 def _steps(plan: Plan) -> Iterator[tuple[str, str, str]]:
     """Every task with what the plan says of it; two things, if it is to run again although it had come further."""
     for reusable in plan.reusable:
-        yield reusable.task_id, "reusable", f"completed at version {reusable.version}"
+        again = "; runs again in the next resumption" if reusable.task_id in plan.again else ""
+        yield reusable.task_id, "reusable", f"completed at version {reusable.version}{again}"
     for stale in plan.stale:
         yield stale.task_id, "stale", stale.reason
     for doubtful in plan.in_doubt:
         yield doubtful.task_id, "in doubt", f"attempt {doubtful.attempt} was started and never ended"
     for waiting in plan.waiting:
         yield waiting.task_id, "waiting", _until(waiting.reason, moment(waiting.due))
+    for timer in plan.due:
+        yield timer.task_id, "due", _until(timer.reason, moment(timer.due))
     for task_id in plan.failed:
         yield task_id, "failed", "runs again once it is retried"
     for task_id in plan.ready:

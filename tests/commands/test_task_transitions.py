@@ -10,7 +10,7 @@ import pytest
 
 from eventstore.errors import Conflict, InvalidTransition, NotFound
 from projections import Store
-from projections.transitions import TASK_STEPS
+from projections.transitions import OPEN_WAIT_STEPS, TASK_STEPS
 from tests.stores import Clock, run_of
 
 Command = Callable[[Store], object]
@@ -35,6 +35,7 @@ REACH: dict[str, Command] = {
     "pending": lambda store: None,
     "running": lambda store: store.start_task("run", "a", worker="w"),
     "waiting": retry,
+    "gate": lambda store: store.wait_task("run", "a", "decision"),
     "failed": fail,
     "completed": complete,
     "skipped": lambda store: store.skip_task("run", "a"),
@@ -49,6 +50,9 @@ COMMANDS: dict[str, Command] = {
     "cancel": lambda store: store.cancel_task("run", "a"),
     "invalidate": lambda store: store.invalidate_task("run", "a"),
     "reuse": lambda store: store.reuse_task("run", "a"),
+    "wait": lambda store: store.wait_task("run", "a", "decision"),
+    "approve": lambda store: store.approve_task("run", "a", "yes"),
+    "reject": lambda store: store.reject_task("run", "a"),
 }
 BECOMES = {
     ("pending", "start"): "running",
@@ -62,6 +66,15 @@ BECOMES = {
     ("waiting", "retry"): "waiting",
     ("waiting", "skip"): "skipped",
     ("waiting", "cancel"): "cancelled",
+    ("pending", "wait"): "waiting",
+    ("running", "wait"): "waiting",
+    ("gate", "wait"): "waiting",
+    ("gate", "complete"): "completed",
+    ("gate", "fail"): "failed",
+    ("gate", "cancel"): "cancelled",
+    ("gate", "invalidate"): "pending",
+    ("gate", "approve"): "completed",
+    ("gate", "reject"): "failed",
     ("failed", "retry"): "waiting",
     ("failed", "skip"): "skipped",
     ("failed", "cancel"): "cancelled",
@@ -72,7 +85,8 @@ BECOMES = {
     ("cancelled", "cancel"): "cancelled",
     ("cancelled", "invalidate"): "pending",
 }
-OTHER_CONTENT = {("completed", "complete")}
+OTHER_CONTENT = {("completed", "complete"), ("waiting", "wait")}
+"""Refused for what they say, not for what they are."""
 PAIRS = [(status, command) for status in REACH for command in COMMANDS]
 
 
@@ -94,9 +108,9 @@ def test_a_forbidden_command_says_what_is_allowed_and_changes_nothing(store: Sto
     before = store.log.version("run"), store.get_task_run("run", "a"), store.list_attempts("run")
     with pytest.raises(InvalidTransition) as caught:
         COMMANDS[command](store)
-    assert caught.value.current == status
+    assert caught.value.current == ("waiting" if status == "gate" else status)
     assert caught.value.wanted
-    assert caught.value.allowed == tuple(sorted(TASK_STEPS[status]))
+    assert caught.value.allowed == tuple(sorted(OPEN_WAIT_STEPS if status == "gate" else TASK_STEPS[status]))
     assert (store.log.version("run"), store.get_task_run("run", "a"), store.list_attempts("run")) == before
 
 
@@ -132,9 +146,18 @@ END: dict[str, Command] = {
 CHANGES: dict[str, Command] = {"schedule": lambda store: store.schedule_task("run", "new"), **COMMANDS}
 
 
-MAY_CHANGE = ("failed", "invalidate", "completed")
+MAY_CHANGE = {
+    ("failed", "invalidate", "completed"),
+    ("failed", "invalidate", "gate"),
+    ("failed", "approve", "gate"),
+    ("failed", "reject", "gate"),
+}
 """What a failed run resumes from may change."""
-ENDED = [case for case in product(END, CHANGES, ("pending", "failed", "completed")) if case != MAY_CHANGE]
+ENDED = [
+    case
+    for case in product(END, CHANGES, ("pending", "failed", "completed", "gate"))
+    if case not in MAY_CHANGE and (case[0], case[2]) != ("completed", "gate")  # no run is completed with an open gate
+]
 
 
 @pytest.mark.parametrize(("end", "command", "status"), ENDED)
@@ -169,7 +192,7 @@ def test_what_is_under_way_can_end_while_the_run_waits(store: Store) -> None:
 
 
 def test_every_status_is_reached_and_the_table_names_no_other() -> None:
-    assert set(REACH) == set(TASK_STEPS) == set().union(*TASK_STEPS.values())
+    assert REACH.keys() - {"gate"} == set(TASK_STEPS) == set().union(*TASK_STEPS.values())
 
 
 def test_a_completed_task_may_start_again_once_its_input_has_changed(store: Store) -> None:

@@ -271,3 +271,20 @@ def test_an_error_can_be_said_in_several_forms(face: WorkflowStore, form: str) -
     failure = face.store.get_failure("run", "a")
     assert failure is not None
     assert fits(failure)
+
+
+def test_gates_are_reported_and_decided_in_words_of_events(face: WorkflowStore) -> None:
+    tell(face, [("workflow_started", {}), ("node_waiting", {"node_id": "a", "reason": "yes or no"})])
+    waiting = face.create_workflow_event("run", "node_waiting", {"node_id": "a"})
+    assert waiting.type == "taskRunWaiting"
+    asked = ("taskRunWaiting", {"task_id": "b", "until": datetime(2027, 1, 1, tzinfo=UTC)})
+    assert tell(face, [asked])[0] == tell(face, [asked])[0]
+    decided: Told = [
+        ("taskRunApproved", {"task_id": "a", "output": 1, "comment": "yes"}),
+        ("taskRunRejected", {"task_id": "b", "reason": "no"}),
+    ]
+    assert tell(face, decided) == tell(face, decided)
+    assert types(face)[-4:] == ["taskRunApproved", "taskRunCompleted", "taskRunRejected", "taskRunFailed"]
+    with pytest.raises(Conflict, match="was rejected"):
+        tell(face, [("taskRunApproved", {"task_id": "b"})])
+    assert face.get_completed_dag_node_outputs("run") == {"a": 1}

@@ -36,17 +36,20 @@ from eventstore.events import (
     RunStarted,
     RunUpdated,
     RunWaiting,
+    TaskRunApproved,
     TaskRunCancelled,
     TaskRunCompleted,
     TaskRunFailed,
     TaskRunInterrupted,
     TaskRunInvalidated,
+    TaskRunRejected,
     TaskRunRetryScheduled,
     TaskRunReused,
     TaskRunScheduled,
     TaskRunSkipped,
     TaskRunStarted,
     TaskRunUpdated,
+    TaskRunWaiting,
     WorkflowDeleted,
     WorkflowSaved,
 )
@@ -179,10 +182,10 @@ def _before_the_purge(values: Values) -> Iterator[Commit]:
         None,
     )
     yield {"run-gone": [RunStarted("worker-1")]}, None
-    yield from _second_format(soon)
+    yield from _second_format(soon, values)
 
 
-def _second_format(soon: datetime) -> Iterator[Commit]:
+def _second_format(soon: datetime, values: Values) -> Iterator[Commit]:
     """What v1 had not."""
     told = RunUpdated(msgspec.Raw(b'{"team":"data","pr":12}'), ("pr",))
     child = RunCreated("part", parent_run_id="run-3")
@@ -203,3 +206,13 @@ def _second_format(soon: datetime) -> Iterator[Commit]:
     yield {"run-4": [RunStarted("worker-3", 1, soon), RunLeaseRenewed(1, soon + timedelta(hours=1))]}, None
     first, second = msgspec.Raw(b'{"fingerprint":"f1"}'), msgspec.Raw(b'{"fingerprint":"f2"}')
     yield {"run-4": [TaskRunScheduled("a", metadata=first), TaskRunUpdated("a", second)]}, None
+    asked: list[msgspec.Struct] = [
+        TaskRunScheduled("ask[1]", always_run=True),
+        TaskRunScheduled("ask[2]"),
+        TaskRunScheduled("nap"),
+    ]
+    for task_id, due in (("ask[1]", None), ("ask[2]", None), ("nap", soon)):
+        asked += [TaskRunStarted(task_id, 1), TaskRunWaiting(task_id, 1, "a decision" if due is None else "", due)]
+    asked += [TaskRunApproved("ask[1]", 1, "fine"), TaskRunCompleted("ask[1]", 1, values.keep(True))]
+    asked += [TaskRunRejected("ask[2]", 1, "late"), TaskRunFailed("ask[2]", 1, Failure(type="Rejected"))]
+    yield {"run-1": asked}, None

@@ -19,6 +19,7 @@ from eventstore.events import (
     TaskRunRetryScheduled,
     TaskRunSkipped,
     TaskRunStarted,
+    TaskRunWaiting,
 )
 from eventstore.log import Append, Appended
 from projections import Store, open_store
@@ -41,6 +42,7 @@ class Judge:
     def __init__(self, store: Store) -> None:
         self.completions: dict[str, TaskRunCompleted] = {}
         self.skipped: set[str] = set()
+        self.waiting: set[str] = set()
         for recorded in store.log.read("run"):
             event = store.codec.decode(recorded)
             if isinstance(event, SUPERSEDES):
@@ -51,6 +53,10 @@ class Judge:
             if isinstance(event, TaskRunCompleted):
                 self.completions.pop(event.task_id, None)
                 self.completions[event.task_id] = event
+            if isinstance(event, (*SUPERSEDES, TaskRunCompleted)):
+                self.waiting.discard(event.task_id)
+            if isinstance(event, TaskRunWaiting):
+                self.waiting.add(event.task_id)
 
     def reusable(self, task_id: str) -> bool:
         completion = self.completions.get(task_id)
@@ -94,6 +100,9 @@ COMMANDS: tuple[Callable[[Store, str, int], object], ...] = (
     lambda store, task_id, choice: store.skip_task("run", task_id),
     lambda store, task_id, choice: store.reuse_task("run", task_id),
     lambda store, task_id, choice: store.resume("run"),
+    lambda store, task_id, choice: store.wait_task("run", task_id, "a decision"),
+    lambda store, task_id, choice: store.approve_task("run", task_id, choice),
+    lambda store, task_id, choice: store.reject_task("run", task_id),
 )
 steps = st.lists(
     st.builds(Step, st.sampled_from(COMMANDS), st.integers(0, 5), st.integers(0, 1)), min_size=8, max_size=40
@@ -134,10 +143,12 @@ def check_plan(address: str, dag: Dag, history: list[Step]) -> None:
         assert list(store.get_completed_node_outputs("run")) == [task.task_id for task in plan.reusable]
         settled = {task.task_id for task in plan.reusable} | judge.skipped
         for task in store.list_task_runs("run"):
-            due = task.status in ("pending", "waiting") or task.task_id in {stale.task_id for stale in plan.stale}
+            due = task.status == "pending" or task.task_id in {stale.task_id for stale in plan.stale}
+            due |= task.status == "waiting" and task.waiting_since is None
             missing = tuple(needed for needed in task.depends_on or () if needed not in settled)
             assert (task.task_id in plan.ready) == (due and not missing)
             assert plan.blocked.get(task.task_id, ()) == (missing if due else ())
+        assert {waiting.task_id for waiting in plan.waiting} == judge.waiting
         assert {doubt.task_id for doubt in plan.in_doubt} == {
             task.task_id for task in store.list_task_runs("run") if last_attempt_never_ended(store, task.task_id)
         }

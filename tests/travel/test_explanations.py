@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 
+from eventstore.chain import timestamp
 from eventstore.errors import NotFound
 from projections import Explanation, Store, Task, open_store
 from tests.stores import Clock, completed, examples, run_of
@@ -182,3 +183,32 @@ def check(store: Store, run_id: str) -> None:
         assert any(each.task_id == task.task_id for each in found.events)
         if found.state == "stale":
             assert any(each.task_id != task.task_id for each in found.events)
+
+
+def test_a_gate_says_what_it_waits_for_and_who_has_decided_it(chain: Store) -> None:
+    chain.wait_task("run", "a", "the editor's yes")
+    since = timestamp(list(chain.log.read("run"))[-1].time)
+    assert summary(chain, "a") == ("waiting", f"attempt 1 waits since {since}: the editor's yes", ())
+    assert cited(chain.explain("run", "a")) == [(6, "Started", "a"), (7, "Waiting", "a")]
+    assert chain.explain("run", "a").events[-1].says == "the editor's yes"
+    assert summary(chain, "b") == ("blocked", "needs a", ("a",))
+    chain.acting(actor="ada").reject_task("run", "a", "too long")
+    assert summary(chain, "a") == ("failed", "attempt 1 was rejected by ada; it runs again once it is retried", ())
+    chain.retry_task("run", "a")
+    chain.wait_task("run", "a", "the editor's yes")
+    chain.acting(actor="bob").approve_task("run", "a", comment="fine now")
+    found = chain.explain("run", "a")
+    assert found.reason == "was approved by bob at version 14, made from no other output"
+    assert [(each.type, each.says, each.actor) for each in found.events[-2:]] == [
+        ("taskRunApproved", "fine now", "bob"),
+        ("taskRunCompleted", "attempt 2", "bob"),
+    ]
+
+
+def test_a_timer_is_due_at_its_time(chain: Store, clock: Clock) -> None:
+    due = clock.time + timedelta(hours=1)
+    chain.wait_task("run", "a", "tea", until=due)
+    state, reason, _ = summary(chain, "a")
+    assert (state, reason.partition(": ")[2]) == ("waiting", f"tea, until {timestamp(due)}")
+    clock.time = due
+    assert summary(chain, "a") == ("due", reason, ())

@@ -11,6 +11,7 @@ from hypothesis import given
 from eventstore.errors import NotFound
 from eventstore.events import TaskRunScheduled, TaskRunStarted
 from projections import Attempt, Store, Task, Timeline, open_store
+from projections.cli.gantt import gantt
 from projections.rows import duration
 from projections.timeline import Span, critical_path
 from tests.stores import NOON, Clock, completed, examples, run_of
@@ -44,6 +45,24 @@ def chain(store: Store) -> Store:
 def times(span: Span) -> tuple[float | None, ...]:
     moments = (span.scheduled_at, span.ready_at, span.started_at, span.ended_at)
     return tuple(None if time is None else (time - NOON).total_seconds() for time in moments)
+
+
+def test_what_waits_for_something_outside_does_not_execute(store: Store) -> None:
+    at(store, 0).create_run("flow", run_id="run")
+    at(store, 0).start_run("run")
+    at(store, 0).schedule_tasks("run", [Task("ask"), Task("work")])
+    at(store, 1).start_task("run", "ask")
+    at(store, 3).wait_task("run", "ask", "a decision")
+    (waiting,) = store.timeline("run").attempts
+    assert (waiting.status, waiting.waiting_since, waiting.execution) == ("waiting", NOON + timedelta(seconds=3), None)
+    at(store, 10).start_task("run", "work")
+    at(store, 15).complete_task("run", "work")
+    at(store, 90).approve_task("run", "ask")
+    timeline = store.timeline("run")
+    assert [(s.status, s.execution) for s in timeline.attempts] == [("completed", 2), ("completed", 5)]
+    assert (timeline.execution, timeline.critical_path) == (7, ("work",))
+    picture = [line.split("ms")[-1] for line in gantt(timeline, 90)]
+    assert picture[1].count(".") > 10 * picture[1].count("=")
 
 
 def test_an_attempt_waits_from_when_it_could_start(chain: Store) -> None:
@@ -170,7 +189,8 @@ def check_against_rows(found: Timeline, rows: list[Attempt]) -> None:
     for row in rows:
         span, elapsed = spans[row.task_id, row.attempt], duration(row)
         assert (span.status, span.started_at, span.ended_at) == (row.status, row.started_at, row.finished_at)
-        assert span.execution == (None if elapsed is None else elapsed.total_seconds())
+        if span.waiting_since is None:
+            assert span.execution == (None if elapsed is None else elapsed.total_seconds())
         assert span.queue_wait >= 0
     assert found.critical_execution <= found.execution
 

@@ -35,17 +35,20 @@ from eventstore.events import (
     RunStarted,
     RunUpdated,
     RunWaiting,
+    TaskRunApproved,
     TaskRunCancelled,
     TaskRunCompleted,
     TaskRunFailed,
     TaskRunInterrupted,
     TaskRunInvalidated,
+    TaskRunRejected,
     TaskRunRetryScheduled,
     TaskRunReused,
     TaskRunScheduled,
     TaskRunSkipped,
     TaskRunStarted,
     TaskRunUpdated,
+    TaskRunWaiting,
     WorkflowDeleted,
     WorkflowSaved,
 )
@@ -81,7 +84,9 @@ def _output(choice: int) -> object:
 
 def _begin(store: Store, run_id: str, task_id: str, choice: int) -> object:
     store.create_run("flow", run_id=run_id, user_message="go", metadata={"n": 1})
-    store.schedule_tasks(run_id, [Task("a"), Task("b", depends_on=["a"]), Task(task_id)])
+    store.schedule_tasks(
+        run_id, [Task("a", always_run=True), Task("b", depends_on=["a"]), Task(task_id, always_run=task_id == "a")]
+    )
     return store.start_run(run_id, lease=60 if choice % 2 else None)
 
 
@@ -105,19 +110,23 @@ TASK_COMMANDS: tuple[Callable[[Store, str, str, int], object], ...] = (
     lambda store, run, task, choice: store.complete_task(run, task, _output(choice)),
     _fail_task,
     lambda store, run, task, choice: store.retry_task(run, task, delay=choice),
-    lambda store, run, task, choice: store.schedule_task(run, task, fingerprint=str(choice)),
+    lambda store, run, task, choice: store.schedule_task(run, task, fingerprint=str(choice), always_run=task == "a"),
     lambda store, run, task, choice: store.skip_task(run, task, "not needed"),
     lambda store, run, task, choice: store.cancel_task(run, task),
     lambda store, run, task, choice: store.invalidate_task(run, task, "again"),
     lambda store, run, task, choice: store.rerun_from(run, task, reason="again"),
     lambda store, run, task, choice: store.reuse_task(run, task),
+    lambda store, run, task, choice: store.wait_task(run, task, "text", until=NOON if choice % 2 else None),
+    lambda store, run, task, choice: store.acting(actor=f"{choice}").approve_task(run, task, _output(choice)),
+    lambda store, run, task, choice: store.acting(actor=f"{choice}").reject_task(run, task, "no"),
 )
 
 
 def commands() -> SearchStrategy[list[Step]]:
     """Commands that begin runs and then do anything to them, mostly to their tasks."""
     start, complete, fail, retry = TASK_COMMANDS[:4]
-    usual = [(start, complete), (start, fail, retry), (start,), (complete,)]
+    wait, approve, reject = TASK_COMMANDS[-3:]
+    usual = [(start, complete), (start, fail, retry), (start,), (complete,), (wait, approve), (wait, reject), (wait,)]
     strange = [(command,) for command in (*TASK_COMMANDS, *RUN_COMMANDS)]
     scripts = st.sampled_from([*usual * 5, *strange])
     parts = st.tuples(scripts, st.sampled_from(RUN_IDS), st.sampled_from(TASK_IDS[:2]), st.integers(0, 3))
@@ -185,7 +194,9 @@ def events() -> SearchStrategy[msgspec.Struct | NewEvent]:
         st.builds(RunFailed, failure),
         st.builds(RunCancelled, text),
         st.builds(RunDeleted, text),
-        st.builds(TaskRunScheduled, task, text, st.lists(task, max_size=2).map(tuple), maybe_value, metadata),
+        st.builds(
+            TaskRunScheduled, task, text, st.lists(task, max_size=2).map(tuple), maybe_value, metadata, st.booleans()
+        ),
         st.builds(TaskRunUpdated, task, st.sampled_from((msgspec.Raw(b'{"fingerprint":"2"}'), msgspec.Raw(b"{}")))),
         st.builds(TaskRunStarted, task, number, text, digests, small),
         st.builds(TaskRunCompleted, task, number, value, digests, usage),
@@ -196,6 +207,9 @@ def events() -> SearchStrategy[msgspec.Struct | NewEvent]:
         st.builds(TaskRunInterrupted, task, number, text),
         st.builds(TaskRunReused, task, small),
         st.builds(TaskRunInvalidated, task, text),
+        st.builds(TaskRunWaiting, task, number, text, time),
+        st.builds(TaskRunApproved, task, number, text),
+        st.builds(TaskRunRejected, task, number, text),
         st.builds(WorkflowSaved, st.sampled_from(("w", "v")), text, small, text, value, metadata),
         st.builds(WorkflowDeleted, st.sampled_from(("w", "v")), text),
         st.builds(RunUpdated, st.sampled_from((msgspec.Raw(b'{"k":2,"l":{"b":1,"a":1e40}}'), msgspec.Raw(b"{}")))),

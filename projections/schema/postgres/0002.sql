@@ -6,6 +6,17 @@ ALTER TABLE workflow_runs ADD COLUMN claimed_version BIGINT NOT NULL DEFAULT 0;
 
 ALTER TABLE attempts ADD COLUMN digest TEXT COLLATE "C";
 
+ALTER TABLE task_runs ADD COLUMN always_run BIGINT NOT NULL DEFAULT 0;
+
+ALTER TABLE task_runs ADD COLUMN waiting_since TEXT COLLATE "C";
+
+ALTER TABLE attempts ADD COLUMN decision TEXT COLLATE "C";
+
+ALTER TABLE attempts ADD COLUMN decided_by TEXT COLLATE "C";
+
+-- Of the few tasks that wait for something outside.
+CREATE INDEX task_runs_waiting ON task_runs (position) WHERE waiting_since IS NOT NULL;
+
 CREATE INDEX workflow_runs_by_creation ON workflow_runs (created_at);
 
 CREATE INDEX workflow_runs_by_end ON workflow_runs (finished_at);
