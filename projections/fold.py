@@ -21,12 +21,16 @@ class Fold:
 
     @classmethod
     def of(cls, events: Iterable[RecordedEvent], codec: Codec) -> Self:
-        """The views these events make."""
+        """The views these events make. What forks inherit must be among them, see `projections.inheritance`."""
         folded = cls()
         for recorded in events:
-            for patch in project(codec.decode(recorded), recorded):
-                folded.apply(patch)
+            folded.take(recorded, codec)
         return folded
+
+    def take(self, recorded: RecordedEvent, codec: Codec) -> None:
+        """Make the patches of one more event."""
+        for patch in project(codec.decode(recorded), recorded):
+            self.apply(patch)
 
     def apply(self, patch: Patch) -> None:
         """Change the dictionaries as the patch says."""

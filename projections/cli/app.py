@@ -17,6 +17,7 @@ from projections.cli.board import board
 from projections.cli.contents import events, outputs
 from projections.cli.copying import copy, export
 from projections.cli.demo import demo
+from projections.cli.fork import fork
 from projections.cli.importing import import_
 from projections.cli.orphans import orphans, repair
 from projections.cli.output import examples, safe
@@ -115,6 +116,7 @@ for command in (
     recover,
     invalidate,
     rerun,
+    fork,
     workflows,
     workflow,
     verify,

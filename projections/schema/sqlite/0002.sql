@@ -6,6 +6,14 @@ ALTER TABLE workflow_runs ADD COLUMN claimed_version INTEGER NOT NULL DEFAULT 0;
 
 ALTER TABLE attempts ADD COLUMN digest TEXT;
 
+ALTER TABLE workflow_runs ADD COLUMN forked_from TEXT;
+
+ALTER TABLE workflow_runs ADD COLUMN forked_version INTEGER;
+
+ALTER TABLE workflow_runs ADD COLUMN inherits INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE attempts ADD COLUMN inherited INTEGER NOT NULL DEFAULT 0;
+
 CREATE INDEX workflow_runs_by_creation ON workflow_runs (created_at);
 
 CREATE INDEX workflow_runs_by_end ON workflow_runs (finished_at);
@@ -13,6 +21,8 @@ CREATE INDEX workflow_runs_by_end ON workflow_runs (finished_at);
 CREATE INDEX workflow_runs_by_parent ON workflow_runs (parent_run_id);
 
 CREATE INDEX workflow_runs_by_definition ON workflow_runs (workflow_id);
+
+CREATE INDEX workflow_runs_by_origin ON workflow_runs (forked_from);
 
 CREATE TABLE run_metadata (
     run_id TEXT NOT NULL,
