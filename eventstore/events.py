@@ -25,6 +25,9 @@ TELEMETRY_STREAM = "$telemetry/"
 Number = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
 """A count, from 0, that every backend's tables can hold."""
 
+Version = Annotated[int, msgspec.Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)]
+"""An event's place in a run: in its stream, or from 0 down among those that a fork has of its origin."""
+
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time with its zone: without one it would mean another moment on another machine."""
 
@@ -73,6 +76,26 @@ class ChildRunCreated(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     run_id: str
+
+
+class RunForked(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The first event of a run that goes on from where another one was: it has what `origin` was at this version, whose
+    event has this hash, and refers to those events without copying them. What the origin does later is its own.
+    """
+
+    origin: str
+    version: Number
+    hash: str
+    reason: str = ""
+
+
+class RunForkCreated(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Another run was forked from this one, at this version, in the same commit, so whoever removes the run at the
+    version he has seen cannot miss a fork.
+    """
+
+    run_id: str
+    version: Number
 
 
 class RunStarted(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -237,7 +260,7 @@ class TaskRunReused(msgspec.Struct, frozen=True, omit_defaults=True):
     """A resumed run goes on with an output it had: that of the completion at this version of the stream."""
 
     task_id: str
-    version: Number
+    version: Version
 
 
 class TaskRunInvalidated(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -261,6 +284,8 @@ RunEvent = (
     RunCreated
     | RunUpdated
     | ChildRunCreated
+    | RunForked
+    | RunForkCreated
     | RunStarted
     | RunWaiting
     | RunResumed

@@ -42,11 +42,12 @@ logger = logging.getLogger("eventstore")
 class InlineHook(Protocol):
     """Views that change in the append's own transaction."""
 
-    def statements(self, events: Sequence[RecordedEvent]) -> Sequence[Statement]:
+    def statements(self, events: Sequence[RecordedEvent]) -> Sequence[Statement] | None:
         """What to run for the events of a commit. Where the database gives positions, they are not known here: a
         statement can look them up in `main.workflow_events`, where the events are by then.
 
-        An error fails no append: the events are stored, marked as not projected.
+        None, if the views make up for this commit later, and an error, which fails no append: the events are stored,
+        marked as not projected.
         """
 
 
@@ -145,10 +146,11 @@ class SqlLog(ABC):
         if self.inline is None:
             return (), False
         try:
-            return self.inline.statements(commit), True
+            statements = self.inline.statements(commit)
         except Exception:
             logger.warning("the events are safe, but the views could not follow", exc_info=True)
-            return (), False
+            statements = None
+        return statements or (), statements is not None
 
     def _tell(self, events: Sequence[RecordedEvent]) -> None:
         if events:
@@ -183,11 +185,15 @@ class SqlLog(ABC):
         found = all_events(self._rows, self.name, *bounds, backward=backward, types=types, streams=streams, limit=limit)
         return islice(found, limit)
 
-    def read_in(self, session: Session, *, stream: str | None = None, after: int = 0) -> Iterator[RecordedEvent]:
-        """The events this session sees: of the whole log after a position, or of one stream after a version."""
+    def read_in(
+        self, session: Session, stream: str | None = None, *, after: int = 0, until: int | None = None
+    ) -> Iterator[RecordedEvent]:
+        """The events this session sees: of the whole log after a position, or of one stream after a version; up to
+        another one, if it is given.
+        """
         if stream is None:
-            return all_events(session.rows, self.name, after, LAST)
-        return stream_events(session.rows, self.name, stream, after, None, False, None)
+            return all_events(session.rows, self.name, after, LAST if until is None else until)
+        return stream_events(session.rows, self.name, stream, after, until, False, None)
 
     def _rows(self, text: str, arguments: Sequence[Argument] = ()) -> Sequence[Sequence[Any]]:
         self._check_open()

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from eventstore.chain import timestamp
-from eventstore.errors import Conflict, Fenced, InvalidTransition, NotFound
+from eventstore.errors import Conflict, Fenced, InvalidInput, InvalidTransition, NotFound
 from eventstore.events import (
     RunCreated,
     TaskRunCancelled,
@@ -30,6 +30,7 @@ from eventstore.events import (
 )
 from eventstore.failure import Failure
 from eventstore.payload import Value
+from eventstore.validate import check_name
 from projections.drift import fingerprint
 from projections.rows import Attempt, Output, Run, TaskRun
 from projections.transitions import RESUMABLE, RUN_STEPS, TERMINAL, check_task, is_open, steps_from, task_steps
@@ -69,6 +70,13 @@ def check_epoch(run: Run, epoch: int | None) -> None:
     """Raise `Fenced` if a worker with this epoch has been superseded. None stands for no claim at all."""
     if epoch is not None and epoch != run.epoch:
         raise Fenced(run.id, epoch, run.epoch)
+
+
+def check_run_id(run_id: str) -> None:
+    """Raise `InvalidInput` for what no run can be called."""
+    check_name(run_id, "run id")
+    if run_id.startswith("$"):
+        raise InvalidInput(f"run id {run_id!r} begins with '$'", "Such ids are reserved for other streams.")
 
 
 def check_may_change(run: Run | None, run_id: str, epoch: int | None, *, even_deleted: bool = False) -> Run:

@@ -11,18 +11,33 @@ from projections.rows import Run
 from projections.transitions import TERMINAL
 
 
+class NeededByForks(Conflict):
+    """A run cannot be purged: others were forked from it, and have their past in its events."""
+
+    code = "needed-by-forks"
+
+    def __init__(self, run_id: str, forks: tuple[str, ...]) -> None:
+        names = ", ".join(repr(fork) for fork in forks[:5])
+        more = f" and {len(forks) - 5:,} more" if len(forks) > 5 else ""
+        super().__init__(f"run {run_id!r} has forks that need it: {names}{more}", "Purge them first.")
+        self.args = (run_id, forks)
+        self.run_id, self.forks = run_id, forks
+
+
 def check_purge(
     run_id: str,
     run: Run | None,
     events: int,
     children: Sequence[str],
+    forks: Sequence[str] = (),
     *,
     force: bool,
     ended_before: datetime | None = None,
 ) -> None:
     """Raise `NotFound` or `Conflict` unless the run may be purged.
 
-    `events` is how many there are of it, be it a run or not; `children` are those that would be left without it.
+    `events` is how many there are of it, be it a run or not; `children` are those that would be left without it, and
+    `forks` the runs that have their past in it.
     """
     if events == 0 or run_id.startswith("$"):  # such streams are no run's
         raise NotFound("run", run_id)
@@ -32,6 +47,8 @@ def check_purge(
         names = ", ".join(repr(child) for child in children[:5])
         hint = "Purge them first, or all together with cascade."
         raise Conflict(f"run {run_id!r} has children that are still there: {names}", hint)
+    if forks:
+        raise NeededByForks(run_id, tuple(forks))
     if run is None or force:
         return
     if run.status not in TERMINAL and run.deleted_at is None:

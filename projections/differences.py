@@ -14,7 +14,7 @@ from projections.rows import Attempt, Key, Output, Row, Run, TaskRun
 COMPARED: tuple[type[Row], ...] = (Run, TaskRun, Attempt, Output)
 """The views of a run, in the order in which differences are told."""
 _NOTHING = (None, "")
-_PLACES = frozenset({"position", "version", "claimed_version"})
+_PLACES = frozenset({"position", "version", "claimed_version", "forked_version", "inherits", "inherited"})
 
 
 class Difference(msgspec.Struct, frozen=True):

@@ -21,14 +21,14 @@ class Fold:
 
     @classmethod
     def of(cls, events: Iterable[RecordedEvent], codec: Codec) -> Self:
-        """The views these events make."""
+        """The views these events make. What forks inherit must be among them, see `projections.inheritance`."""
         folded = cls()
         for recorded in events:
             folded.take(recorded, codec)
         return folded
 
     def take(self, recorded: RecordedEvent, codec: Codec) -> None:
-        """Change the dictionaries as the event says."""
+        """Make the patches of one more event."""
         for patch in project(codec.decode(recorded), recorded):
             self.apply(patch)
 

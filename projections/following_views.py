@@ -20,6 +20,7 @@ from eventstore.log import Log, RecordedEvent
 from eventstore.session import Session, Statement
 from eventstore.sqlite_session import SqliteSession, connect, transaction
 from projections import tables
+from projections.inheritance import with_inherited
 from projections.project import project
 from projections.rows import Patch
 from projections.run_files import RunFiles
@@ -130,11 +131,20 @@ class FollowingViews:
         return True
 
     def _apply(self, session: Session, events: Sequence[RecordedEvent]) -> list[Patch]:
-        """Bring tables and checkpoint up to date with these events, and return the patches they made."""
-        patches = [patch for recorded in events for patch in project(self._codec.decode(recorded), recorded)]
-        tables.apply(session, patches)
+        """Bring tables and checkpoint up to date with these events, and return the patches they made, without those of
+        what forks inherit.
+        """
+        made: list[Patch] = []
+        taken = with_inherited(events, self._codec, self._log.read)
+        while batch := list(islice(taken, _EVENTS_AT_ONCE)):
+            patches: list[Patch] = []
+            for recorded in batch:
+                found = list(project(self._codec.decode(recorded), recorded))
+                patches += found
+                made += found if recorded.version > 0 else ()
+            tables.apply(session, patches)
         session.rows(SET_CHECKPOINT, (events[-1].position, events[-1].hash))
-        return patches
+        return made
 
     def rebuild(self, progress: Callable[[int], None] | None = None) -> None:
         """Make tables and folders again from the whole log. Other readers see the old tables until all are done.

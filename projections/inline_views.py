@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from importlib.resources import files as package_files
 from itertools import chain, islice
 from typing import Protocol
@@ -20,6 +21,7 @@ from eventstore.purges import purge_of
 from eventstore.schema import migrate
 from eventstore.session import Database, Session, Statement
 from projections import tables
+from projections.inheritance import begins_fork, with_inherited
 from projections.project import project, removal
 from projections.rows import BY_TABLE, Patch
 from projections.snapshot import Snapshot, keep, outlines
@@ -30,8 +32,10 @@ _EVENTS_AT_ONCE = 2_000
 
 UNPROJECTED = """SELECT 1 FROM main.workflow_events
     WHERE projected = 0 AND position > (SELECT COALESCE(max(position), 0) FROM main.caught_up) LIMIT 1"""
+# The note that a run was forked means nothing to that run's rows, however many there are of them.
 UNPROJECTED_STREAMS = """SELECT run_id, min(sequence) FROM main.workflow_events
-    WHERE projected = 0 AND position > (SELECT COALESCE(max(position), 0) FROM main.caught_up) GROUP BY run_id"""
+    WHERE projected = 0 AND position > (SELECT COALESCE(max(position), 0) FROM main.caught_up)
+    AND event_type <> 'runForkCreated' GROUP BY run_id"""
 IS_THERE = """SELECT 1 FROM main.workflow_events
     WHERE run_id = $1 AND sequence = $2 AND position = $3 AND hash = $4"""
 NEXT_POSITION = "SELECT min(position) FROM main.workflow_events WHERE position > $1"
@@ -51,8 +55,12 @@ class InlineLog(Protocol):
     def dialect(self) -> str:
         """`sqlite` or `postgres`."""
 
-    def read_in(self, session: Session, *, stream: str | None = None, after: int = 0) -> Iterator[RecordedEvent]:
-        """The events this session sees: of the whole log after a position, or of one stream after a version."""
+    def read_in(
+        self, session: Session, stream: str | None = None, *, after: int = 0, until: int | None = None
+    ) -> Iterator[RecordedEvent]:
+        """The events this session sees: of the whole log after a position, or of one stream after a version; up to
+        another one, if it is given.
+        """
 
 
 class InlineViews:
@@ -65,8 +73,12 @@ class InlineViews:
             if migrate(session, "views", package_files("projections").joinpath("schema", log.dialect)):
                 self._rebuild(session, None)
 
-    def statements(self, events: Sequence[RecordedEvent]) -> Sequence[Statement]:
-        """What to run for the events of a commit, which have no positions yet. Reads nothing."""
+    def statements(self, events: Sequence[RecordedEvent]) -> Sequence[Statement] | None:
+        """What to run for the events of a commit, which have no positions yet. Reads nothing. None for a fork: whoever
+        reads next makes its rows, in bunches, from the events of its origin.
+        """
+        if any(map(begins_fork, events)):
+            return None
         return tables.statements(chain.from_iterable(map(self._patches, events)), inline=True)
 
     def _patches(self, event: RecordedEvent) -> Iterator[Patch]:
@@ -154,11 +166,11 @@ class InlineViews:
     def _take(
         self, session: Session, events: Iterable[RecordedEvent], progress: Callable[[int], None] | None = None
     ) -> None:
-        events = iter(events)
+        events = with_inherited(events, self._codec, partial(self._log.read_in, session))
         while batch := list(islice(events, _EVENTS_AT_ONCE)):
             tables.apply(session, chain.from_iterable(map(self._patches, batch)))
             if progress is not None:
-                progress(len(batch))
+                progress(sum(event.version > 0 for event in batch))
 
     def reclaim(self) -> None:
         """Give the space of events, blobs and rows that are gone back, as far as that goes."""

@@ -1,7 +1,8 @@
 """What an event means for the views: the one function behind tables, files and time travel.
 
 It is pure and never reads: each event carries what its rows need. What would need a look at the past is decided on
-the write side, by a command, and its result is in the event.
+the write side, by a command, and its result is in the event. What a fork inherits comes to it as events of the fork,
+before its own; see `projections.inheritance`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from eventstore.events import (
     RunCreated,
     RunDeleted,
     RunFailed,
+    RunForked,
     RunLeaseRenewed,
     RunResumed,
     RunStarted,
@@ -67,8 +69,21 @@ from projections.rows import (
 )
 
 _NUL_IN_JSON = rb"\u0000"
+_NOT_INHERITED = (
+    "started_at",
+    "finished_at",
+    "waiting_reason",
+    "waiting_until",
+    "output",
+    "failure",
+    "parent_run_id",
+    "worker",
+    "lease_until",
+    "deleted_at",
+)
 _RUN_EVENTS = (
     RunCreated,
+    RunForked,
     RunUpdated,
     RunStarted,
     RunWaiting,
@@ -146,6 +161,18 @@ def _run_values(event: msgspec.Struct, recorded: RecordedEvent, happened: str) -
                 "workflow_hash": event.workflow_hash,
                 "parent_run_id": event.parent_run_id,
                 "position": recorded.position,
+                "inherits": int(recorded.version < 1),
+            }
+        case RunForked():
+            return {
+                **dict.fromkeys(_NOT_INHERITED),
+                "status": "pending",
+                "created_at": happened,
+                "epoch": 0,
+                "position": recorded.position,
+                "claimed_version": 0,
+                "forked_from": event.origin,
+                "forked_version": event.version,
             }
         case RunUpdated():
             return {"metadata": json_column(event.metadata), "write_once": json_column(event.write_once)}
@@ -256,6 +283,7 @@ def _task_patches(event: msgspec.Struct, recorded: RecordedEvent, happened: str)
                 epoch=event.epoch,
                 consumes=json_column(event.consumes),
                 started_at=happened,
+                inherited=int(recorded.version < 1),
             )
             yield no_output(task_id)
         case TaskRunWaiting(task_id, number, reason, due):

@@ -22,6 +22,7 @@ from projections.views import Views
 
 RUN = "WHERE id = $1"
 CHILDREN = "SELECT id FROM main.workflow_runs WHERE parent_run_id = $1 ORDER BY position"
+FORKS = "SELECT id FROM main.workflow_runs WHERE forked_from = $1 ORDER BY position"
 BLOBS = "SELECT DISTINCT digest FROM main.blob_references WHERE stream IN (SELECT value FROM main.json_each($1))"
 REFERENCES = "SELECT digest, stream FROM main.blob_references WHERE digest IN (SELECT value FROM main.json_each($1))"
 
@@ -39,7 +40,7 @@ class PurgedRuns(msgspec.Struct, frozen=True):
     """What a purge removed, or would remove: the runs in that order, their events, their blobs and the bytes of these.
 
     `blobs_left` are blobs that nothing refers to any more, but that were put so recently that they are left to
-    `collect_blobs`.
+    `collect_blobs`. `needed_by_forks` counts the runs that stay because others were forked from them.
     """
 
     runs: tuple[str, ...]
@@ -48,6 +49,7 @@ class PurgedRuns(msgspec.Struct, frozen=True):
     bytes: int
     blobs_left: int
     refused: tuple[Refused, ...] = ()
+    needed_by_forks: int = 0
 
 
 class Purge:
@@ -61,11 +63,19 @@ class Purge:
         self._gone: set[str] = set()
         self.runs: list[str] = []
         self.refused: list[Refused] = []
-        self.events = self.blobs = self.bytes = self.blobs_left = 0
+        self.events = self.blobs = self.bytes = self.blobs_left = self.needed_by_forks = 0
 
     def result(self) -> PurgedRuns:
         """What has been removed."""
-        return PurgedRuns(tuple(self.runs), self.events, self.blobs, self.bytes, self.blobs_left, tuple(self.refused))
+        return PurgedRuns(
+            tuple(self.runs),
+            self.events,
+            self.blobs,
+            self.bytes,
+            self.blobs_left,
+            tuple(self.refused),
+            self.needed_by_forks,
+        )
 
     def family(
         self, run_id: str, *, force: bool = False, cascade: bool = False, ended_before: datetime | None = None
@@ -91,15 +101,19 @@ class Purge:
             member = due.pop()
             versions = {stream: self._log.version(stream) for stream in _streams(member)}
             members[member] = versions[member]
-            rows, found = self._views.ask(tables.query(Run, RUN, (member,)), Statement(CHILDREN, (member,)))
-            children = [
-                child for child in (str(id) for (id,) in found) if child not in self._gone and child not in members
-            ]
+            rows, *found = self._views.ask(
+                tables.query(Run, RUN, (member,)), Statement(CHILDREN, (member,)), Statement(FORKS, (member,))
+            )
+            children, forks = (
+                [other for other in (str(id) for (id,) in ids) if other not in self._gone and other not in members]
+                for ids in found
+            )
             check_purge(
                 member,
                 next(iter(tables.parsed(Run, rows)), None),
                 sum(versions.values()),
                 () if cascade else children,
+                forks,
                 force=force,
                 ended_before=ended_before,
             )

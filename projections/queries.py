@@ -21,6 +21,7 @@ from projections import tables
 from projections.decide import TaskState
 from projections.decide_rerun import RunState
 from projections.drift import Drift, drift
+from projections.inheritance import origins
 from projections.resume import Plan, plan, stale_outputs
 from projections.rows import Attempt, Output, RowT, Run, TaskRun, Workflow, WorkflowVersion
 from projections.run_filter import ChosenRuns, RunFilter, Status, check_counts, chosen_statuses, json_texts
@@ -46,6 +47,14 @@ ANCESTORS = """WHERE id IN (
         SELECT run.parent_run_id FROM line JOIN main.workflow_runs AS run ON run.id = line.id
     )
     SELECT id FROM line)"""
+LINEAGE = """WHERE id IN (
+    WITH RECURSIVE line (id) AS (
+        SELECT id FROM main.workflow_runs WHERE id = $1
+        UNION
+        SELECT run.forked_from FROM line JOIN main.workflow_runs AS run ON run.id = line.id
+    )
+    SELECT id FROM line)"""
+FORKS = """WHERE forked_from = $1 AND (CAST($2 AS INTEGER) = 1 OR deleted_at IS NULL) ORDER BY position"""
 WORKFLOW = "WHERE id = $1"
 WORKFLOWS = "WHERE CAST($1 AS INTEGER) = 1 OR deleted_at IS NULL ORDER BY id"
 WORKFLOW_VERSION = """WHERE workflow_id = $1 AND (CAST($2 AS BIGINT) IS NULL OR version = $2)
@@ -182,6 +191,18 @@ class Queries:
         while run is not None and (run := known.pop(run.parent_run_id or "", None)) is not None:
             line.append(run)
         return [run for run in line if include_deleted or run.deleted_at is None]
+
+    def list_forks(self, run_id: str, *, include_deleted: bool = False) -> list[Run]:
+        """The runs that were forked from this one, in the order they were created; not those forked from them."""
+        return self._rows(Run, FORKS, (run_id, int(include_deleted)))
+
+    def list_origins(self, run_id: str) -> list[Run]:
+        """The run that this one was forked from, the one which that was forked from, and so on; deleted ones, too.
+
+        Empty for a run that is no fork, or unknown. Raises `OriginMissing` if one of them is not there.
+        """
+        known = {run.id: run for run in self._rows(Run, LINEAGE, (run_id,))}
+        return origins(known[run_id], known) if run_id in known else []
 
     def families(self, run_ids: Collection[str]) -> tuple[list[Run], list[TaskRun], list[Run]]:
         """Those of these runs that there are, their task runs that have not ended, and their children, all from one
@@ -330,25 +351,28 @@ class Queries:
     def get_completed_node_outputs(self, run_id: str) -> dict[str, Any]:
         """The values that a resumed run may go on with, by task, in completion order: all that are reusable.
 
-        One indexed query, plus a read for each large value. Never cut short. Raises `NotFound` for an unknown run, and
-        whatever goes wrong with the storage: it never returns less than there is.
+        One indexed query, plus a read for each large value. Never cut short. Raises `NotFound` for an unknown run,
+        `OriginMissing` for a fork whose origin is gone, and whatever goes wrong with the storage: it never returns less
+        than there is.
         """
-        runs, rows = self._views.ask(tables.query(Run, RUN, (run_id,)), tables.query(Output, OUTPUTS, (run_id,)))
-        _live(runs, run_id)
+        runs, rows = self._views.ask(tables.query(Run, LINEAGE, (run_id,)), tables.query(Output, OUTPUTS, (run_id,)))
+        _whole(runs, run_id)
         outputs = tables.parsed(Output, rows)
         stale = stale_outputs(outputs)
         return {o.task_id: self._values.load(o.output) for o in outputs if o.output and o.task_id not in stale}
 
     def resume_plan(self, run_id: str) -> Plan:
-        """What resuming the run would go on from. Changes nothing. Raises `NotFound` for an unknown run."""
+        """What resuming the run would go on from. Changes nothing. Raises `NotFound` for an unknown run,
+        `OriginMissing` for a fork whose origin is gone.
+        """
         runs, tasks, outputs, attempts = self._views.ask(
-            tables.query(Run, RUN, (run_id,)),
+            tables.query(Run, LINEAGE, (run_id,)),
             tables.query(TaskRun, TASK_RUNS, (run_id, None)),
             tables.query(Output, OUTPUTS, (run_id,)),
             tables.query(Attempt, ATTEMPTS, (run_id, None)),
         )
         return plan(
-            _live(runs, run_id),
+            _whole(runs, run_id),
             tables.parsed(TaskRun, tasks),
             tables.parsed(Output, outputs),
             tables.parsed(Attempt, attempts),
@@ -360,8 +384,11 @@ class Queries:
         return tables.parsed(kind, rows)
 
 
-def _live(runs: Sequence[Columns], run_id: str) -> Run:
-    run = next(iter(tables.parsed(Run, runs)), None)
+def _whole(lineage: Sequence[Columns], run_id: str) -> Run:
+    """The run among these rows of it and its origins, if none of them is missing."""
+    known = {run.id: run for run in tables.parsed(Run, lineage)}
+    run = known.get(run_id)
     if run is None or run.deleted_at is not None:
         raise NotFound("run", run_id, "" if run is None else "It was deleted.")
+    origins(run, known)
     return run

@@ -58,15 +58,16 @@ class Waiting(msgspec.Struct, frozen=True):
 class Totals(msgspec.Struct, frozen=True):
     """Attempts by how they ended, and what they used; every attempt once, however often the run was resumed."""
 
-    attempts: dict[str, int]
-    usage: dict[str, float]
+    attempts: dict[str, int] = {}
+    usage: dict[str, float] = {}
 
 
 class Plan(msgspec.Struct, frozen=True):
     """A run's resume plan, as of a version of its stream.
 
     `reusable` is in completion order. `ready` may start now: everything they depend on is reusable or skipped. The
-    rest of `blocked` waits for the tasks named. `failed` tasks run again once they are retried.
+    rest of `blocked` waits for the tasks named. `failed` tasks run again once they are retried. `totals` are the run's
+    own; in a fork, the attempts that were started in its origin count in `inherited` instead.
 
     `waiting` are open gates, and timers and retries whose time has not come. `due` are timers whose time has come: they
     are to be completed, not to be started. `again` are those of the reusable tasks that the next resumption has run
@@ -85,6 +86,7 @@ class Plan(msgspec.Struct, frozen=True):
     totals: Totals
     due: tuple[Waiting, ...] = ()
     again: tuple[str, ...] = ()
+    inherited: Totals = Totals()
 
 
 def plan(
@@ -126,9 +128,10 @@ def plan(
         failed=tuple(task.task_id for task in tasks if task.status == "failed"),
         ready=tuple(ready),
         blocked=blocked,
-        totals=totals(attempts),
+        totals=totals(attempt for attempt in attempts if not attempt.inherited),
         due=tuple(due),
         again=tuple(task.task_id for task in tasks if task.always_run and task.task_id in reusable),
+        inherited=totals(attempt for attempt in attempts if attempt.inherited),
     )
 
 

@@ -81,6 +81,9 @@ class WorkflowVersion(msgspec.Struct, frozen=True, kw_only=True):
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One execution of a workflow. `version` is that of the last event about the run itself, not about its tasks, and
     `claimed_version` that of the last start or resumption. `write_once` names the metadata that never change again.
+
+    A fork is `forked_from` its origin at the origin's version `forked_version`; `inherits` is 1 if what the origin was
+    then is in the fork's rows. Those of them with a version below 1 are as they were there.
     """
 
     TABLE: ClassVar[str] = "workflow_runs"
@@ -113,6 +116,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
     write_once: tuple[str, ...] | None = None
     claimed_version: int = 0
+    forked_from: str | None = None
+    forked_version: int | None = None
+    inherits: int = 0
 
 
 class RunMetadata(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +164,7 @@ class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One try of a task run. `digest` is that of its output, which the event of its end holds, at this `version`.
     `decision` is `approved` or `rejected` if it waited and somebody has decided that, and `decided_by` who, if noted.
+    `inherited` is 1 if it was started in the run's origin.
     """
 
     TABLE: ClassVar[str] = "attempts"
@@ -180,6 +187,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     digest: str | None = None
     decision: str | None = None
     decided_by: str | None = None
+    inherited: int = 0
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):

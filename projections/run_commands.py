@@ -13,12 +13,12 @@ from eventstore.errors import InvalidInput, NotFound, WrongExpectedVersion
 from eventstore.events import RunCreated, RunUpdated
 from eventstore.failure import Failure
 from eventstore.log import Append, new_id
-from eventstore.validate import check_name
 from eventstore.values import decode_value, encode_mapping
 from projections import decide_run, decide_update
 from projections.commands import Resumption
-from projections.decide import Events, check_may_change
+from projections.decide import Events, check_may_change, check_run_id
 from projections.decide_update import Metadata, Move
+from projections.inheritance import with_inherited
 from projections.rows import Run, TaskRun
 from projections.run_family import Families, Member
 from projections.transitions import UNDER_WAY, UNFINISHED
@@ -53,9 +53,7 @@ class RunCommands(Families):
         was cancelled.
         """
         run_id = str(new_id()) if run_id is None else run_id
-        check_name(run_id, "run id")
-        if run_id.startswith("$"):
-            raise InvalidInput(f"run id {run_id!r} begins with '$'", "Such ids are reserved for other streams.")
+        check_run_id(run_id)
         wanted = RunCreated(
             workflow_name,
             user_message,
@@ -240,6 +238,7 @@ class RunCommands(Families):
         seen = self._queries.get_run(run_id)
         if seen is None:
             raise NotFound("run", run_id)
+        self._queries.list_origins(run_id)  # before it is claimed: what a fork goes on from must be there
         claimed = self._change_run(
             run_id,
             lambda run: decide_run.resume(
@@ -272,11 +271,12 @@ class RunCommands(Families):
         known = Metadata(run.metadata or {}, run.write_once or ())
         if "\ufffd" not in msgspec.json.encode(known).decode():
             return known
-        for event in map(self._codec.decode, self._log.read(run.id, until=run.version, backward=True)):
+        events = with_inherited(self._log.read(run.id, until=run.version), self._codec, self._log.read)
+        for event in map(self._codec.decode, events):
             if isinstance(event, RunUpdated):
-                return Metadata(decode_value(bytes(event.metadata)), event.write_once)
-            if isinstance(event, RunCreated) and not isinstance(event.metadata, msgspec.UnsetType):
-                return Metadata(decode_value(bytes(event.metadata)))
+                known = Metadata(decode_value(bytes(event.metadata)), event.write_once)
+            elif isinstance(event, RunCreated) and not isinstance(event.metadata, msgspec.UnsetType):
+                known = Metadata(decode_value(bytes(event.metadata)))
         return known
 
 

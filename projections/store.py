@@ -25,6 +25,7 @@ from projections.addresses import Address, parse_address
 from projections.board import Board
 from projections.finalize import FinalizeCommands
 from projections.following_views import FollowingViews
+from projections.fork_commands import ForkCommands
 from projections.inline_views import InlineViews
 from projections.occurrence import Occurring
 from projections.recovery import RecoveryCommands
@@ -34,7 +35,6 @@ from projections.run_events import RunEvents
 from projections.run_files import RunFiles
 from projections.snapshot import EVERY
 from projections.task_queries import TaskQueries
-from projections.travel import Travel
 from projections.upkeep import Upkeep
 from projections.verify import Report, verify_open
 from projections.views import Views
@@ -52,7 +52,7 @@ class Store(
     Occurring,
     Upkeep,
     Repairs,
-    Travel,
+    ForkCommands,
     TaskQueries,
 ):
     """A log with its views: commands that append, and queries that read. Made by `open_store`.

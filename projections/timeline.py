@@ -38,7 +38,7 @@ class Span(msgspec.Struct, frozen=True):
     retried, or had to run again; its dependencies had ended; a worker had begun to drive the run.
 
     `retry`: the attempt before it did not complete. `execution` is None while it has not ended. From `waiting_since` on
-    it was waiting for something outside, which is no execution.
+    it was waiting for something outside, which is no execution. `inherited`: it was started in the run's origin.
     """
 
     task_id: str
@@ -52,6 +52,7 @@ class Span(msgspec.Struct, frozen=True):
     ended_at: datetime | None
     queue_wait: float
     execution: float | None
+    inherited: bool = False
     waiting_since: datetime | None = None
 
     @property
@@ -65,6 +66,8 @@ class Timeline(msgspec.Struct, frozen=True):
 
     `makespan` is from the run's start, or its first attempt's, to its end; to its latest event if it has not ended. The
     critical path is the chain of tasks, each of which needs the one before it, that executed longest in all.
+
+    Inherited attempts are among them, and count in the critical path, but not in what the run itself took.
     """
 
     run_id: str
@@ -85,14 +88,15 @@ def timeline(run: Run, history: Sequence[tuple[RecordedEvent, msgspec.Struct]]) 
     """The timeline of a run from all of its events, recorded and decoded; there must be one at least."""
     course = _Course()
     for recorded, event in history:
-        course.take(event, recorded.time)
+        course.take(event, recorded.time, inherited=recorded.version < 1)
     spans = tuple(course.spans.values())
     executed: dict[str, timedelta] = {}
     for span in spans:
         executed[span.task_id] = executed.get(span.task_id, NOTHING) + span.executed
     path, longest = critical_path(course.needs, executed)
+    own = [span for span in spans if not span.inherited]
     latest_at = max(recorded.time for recorded, _ in history)
-    began_at = run.started_at or min((span.started_at for span in spans), default=None)
+    began_at = run.started_at or min((span.started_at for span in own), default=None)
     return Timeline(
         run_id=run.id,
         status=run.status,
@@ -100,9 +104,9 @@ def timeline(run: Run, history: Sequence[tuple[RecordedEvent, msgspec.Struct]]) 
         ended_at=run.finished_at,
         latest_at=latest_at,
         makespan=_elapsed(began_at, run.finished_at or latest_at).total_seconds(),
-        queue_wait=sum((_elapsed(s.ready_at, s.started_at) for s in spans), NOTHING).total_seconds(),
-        execution=sum(executed.values(), NOTHING).total_seconds(),
-        retries=sum(span.retry for span in spans),
+        queue_wait=sum((_elapsed(s.ready_at, s.started_at) for s in own), NOTHING).total_seconds(),
+        execution=sum((_elapsed(s.started_at, s.ended_at) for s in own), NOTHING).total_seconds(),
+        retries=sum(span.retry for span in own),
         critical_path=path,
         critical_execution=longest.total_seconds(),
         attempts=spans,
@@ -150,7 +154,7 @@ class _Course:
         self._newest: dict[str, int] = {}
         self._driven: datetime | None = None
 
-    def take(self, event: msgspec.Struct, time: datetime) -> None:
+    def take(self, event: msgspec.Struct, time: datetime, *, inherited: bool) -> None:
         """Take the next event, which happened at this time."""
         match event:
             case RunStarted() | RunResumed():
@@ -159,7 +163,7 @@ class _Course:
                 self.needs[task_id] = event.depends_on
                 self._scheduled[task_id] = self._due[task_id] = time
             case TaskRunStarted(task_id, number, worker):
-                self._start(task_id, number, worker, time)
+                self._start(task_id, number, worker, time, inherited=inherited)
             case TaskRunWaiting(task_id, number):
                 self._wait(task_id, number, time)
             case TaskRunCompleted(task_id, number):
@@ -179,7 +183,7 @@ class _Course:
             case TaskRunInvalidated(task_id):
                 self._due[task_id] = time
 
-    def _start(self, task_id: str, number: int, worker: str, time: datetime) -> None:
+    def _start(self, task_id: str, number: int, worker: str, time: datetime, *, inherited: bool) -> None:
         before = self.spans.get((task_id, self._newest.get(task_id, 0)))
         ready_at = self._ready_at(task_id)
         self._newest[task_id] = number
@@ -195,6 +199,7 @@ class _Course:
             ended_at=None,
             queue_wait=_elapsed(ready_at, time).total_seconds(),
             execution=None,
+            inherited=inherited,
         )
 
     def _wait(self, task_id: str, number: int, time: datetime) -> None:

@@ -20,6 +20,7 @@ from projections.commands import Actor
 from projections.differences import Difference
 from projections.explain import Explanation
 from projections.fold import Fold
+from projections.inheritance import begins_fork, inherited, with_inherited
 from projections.project import project
 from projections.rows import Run
 from projections.snapshot import UNREADABLE, Replay, event_at, found, nearest, worth_keeping
@@ -47,7 +48,8 @@ class Point(msgspec.Struct, frozen=True):
 class Travel(Actor):
     """Questions about what was. They change neither the log nor any later answer: all that one may leave behind is a
     snapshot, which makes the next one quick. A run can still be asked about when it was deleted, and cannot when it was
-    purged.
+    purged. A fork's past goes on into that of its origin, in events whose versions are below 1; before it was made
+    there was nothing. `OriginMissing` if somebody has removed the origin.
     """
 
     _views: Views
@@ -74,10 +76,15 @@ class Travel(Actor):
         if time is not None:
             check_zone(time)
         fold, over = Fold(), set()
-        for recorded in self._log.read_all(until=_bounded(position), types=RUN_TYPES if time is None else None):
+
+        def so_far(recorded: RecordedEvent) -> bool:
             if time is not None and recorded.recorded_at > time:
                 over.add(recorded.stream)
-            if recorded.type in RUN_TYPES and recorded.stream not in over:
+            return recorded.stream not in over
+
+        events = self._log.read_all(until=_bounded(position), types=RUN_TYPES if time is None else None)
+        for recorded in with_inherited(filter(so_far, events), self._codec, self._log.read):
+            if recorded.type in RUN_TYPES:
                 for patch in project(self._codec.decode(recorded), recorded):
                     if patch.table == Run.TABLE:
                         fold.apply(patch)
@@ -168,15 +175,20 @@ class Travel(Actor):
         return None
 
     def _events(self, point: Point, after: int = 0) -> Iterator[RecordedEvent]:
-        """The events of the run up to the point, behind a version."""
-        time, position = point.time, point.position
+        """The events of the run up to the point, behind a version; a fork's first one behind what it inherits. Raises
+        `OriginMissing`.
+        """
+        time, position = point.time, _bounded(point.position)
         events: Iterable[RecordedEvent] = self._log.read(point.run_id, after=after, until=_bounded(point.version))
         if position is not None:
             events = itertools.takewhile(lambda event: event.position <= position, events)
         if time is not None:
             check_zone(time)
             events = itertools.takewhile(lambda event: event.recorded_at <= time, events)
-        return iter(events)
+        for event in events:
+            if begins_fork(event):
+                yield from inherited(event, self._codec, self._log.read)
+            yield event
 
     def _known(self, run_id: str) -> int:
         """The run's version. Raises `NotFound` if it has no events."""

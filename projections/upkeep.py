@@ -19,6 +19,7 @@ from eventstore.errors import EventStoreError, InvalidInput, NotFound
 from eventstore.session import Argument, Statement
 from eventstore.validate import MAX_NUMBER, check_zone
 from projections.commands import LONGEST, Actor
+from projections.decide_purge import NeededByForks
 from projections.purge import Purge, PurgedRuns, Refused
 from projections.rows import shown
 from projections.run_filter import Status, chosen_statuses, json_texts
@@ -63,8 +64,8 @@ class Upkeep(Actor):
 
         A record of it stays, with the reason and what `acting` says. The run must have ended or be deleted, unless
         there is `force`: then its worker gets `NotFound` from now on. Its children, if it has any, must be gone, or go
-        with it by `cascade`. Events of a run that was never created can be purged with `force`. With `dry_run` nothing
-        is removed, and the same told.
+        with it by `cascade`; its forks must be gone, whatever is said. Events of a run that was never created can be
+        purged with `force`. With `dry_run` nothing is removed, and the same told.
 
         Raises `NotFound`, also for a run that has been purged; `Conflict`. A run that goes on meanwhile is not purged.
         """
@@ -108,7 +109,7 @@ class Upkeep(Actor):
         `status` and `workflow` choose among them, `deleted_only` leaves those that were deleted before that time;
         `limit` is how many to remove at most. They are looked up in batches of so many, and removed one by one; a batch
         is gone from all files at its end. One that cannot be removed stops no other, and is in the result with the
-        reason.
+        reason; those that stay because runs were forked from them, and go once these are gone, are only counted.
         """
         check_zone(ended_before)
         if batch < 1 or (limit is not None and limit < 0):
@@ -171,6 +172,8 @@ def _purge_each(purge: Purge, run_ids: Iterable[str], ended_before: datetime, li
             purge.family(run_id, ended_before=ended_before)
         except NotFound:
             continue  # somebody else has just purged it
+        except NeededByForks:
+            purge.needed_by_forks += 1
         except EventStoreError as error:
             purge.refused.append(Refused(run_id, str(error)))
 

@@ -1,11 +1,12 @@
 """Checks what a log says against itself and against its views, and reports what it finds as data. Changes nothing.
 
 The views are made again from the log on the side, in a database that SQLite moves out of memory as it grows, so a
-large store needs no more memory than a small one.
+large store needs no more memory than a small one. It holds the events of runs, too: forks inherit from them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -22,11 +23,13 @@ from eventstore.errors import BlobCorrupt, BlobMissing, EventStoreError, LogCorr
 from eventstore.log import PURGES, Purged, RecordedEvent
 from eventstore.references import blob_digests
 from eventstore.sqlite_session import SqliteSession, connect
+from eventstore.validate import MAX_NUMBER
 from projections import tables
 from projections.findings import REBUILD, RESTORE, Finding, doubts_log
 from projections.fold import Columns
+from projections.inheritance import OriginMissing, begins_fork, inherited, stretches
 from projections.orphans import orphans
-from projections.project import project
+from projections.project import project, removal
 from projections.rows import BY_TABLE, Key
 from projections.verify_snapshots import SnapshotAudit
 from projections.views import Views
@@ -44,6 +47,11 @@ ROWS = {
     "board_dependencies": "SELECT * FROM main.board_dependencies ORDER BY task_id, depends_on",
 }
 RUNS = "SELECT count(*) FROM main.workflow_runs"
+EVENTS = "CREATE TABLE events (stream TEXT, version INTEGER, event BLOB, PRIMARY KEY (stream, version))"
+KEEP = "INSERT OR REPLACE INTO main.events VALUES ($1, $2, $3)"
+FORGET = "DELETE FROM main.events WHERE stream = $1"
+KEPT = """SELECT event FROM main.events WHERE stream = $1 AND version > $2 AND version <= $3
+    ORDER BY version LIMIT 1000"""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -62,13 +70,16 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Audit:
-    """Takes a log's events in order, and knows afterwards what is wrong with them."""
+    """Takes a log's events in order, and knows afterwards what is wrong with them. It keeps those of runs on the side,
+    beside the views: whoever is forked later inherits them.
+    """
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
         self._blobs: dict[str, str] = {}
         self._unlinked: dict[str, list[Finding]] = {}
         self._others: list[Finding] = []
+        self._forks: dict[str, tuple[RecordedEvent, OriginMissing]] = {}
         self._damaged = False
         self.heads: dict[str, tuple[int, str]] = {}
         """Each stream's version and last hash."""
@@ -81,8 +92,8 @@ class Audit:
 
     @property
     def broken(self) -> bool:
-        """Whether a stream is not as it was written."""
-        return self._damaged or bool(self._unlinked)
+        """Whether a stream is not as it was written, or missing."""
+        return self._damaged or bool(self._unlinked) or bool(self._forks)
 
     def close(self) -> None:
         """Release the views. Repeated calls do nothing."""
@@ -102,7 +113,9 @@ class Audit:
         """Check one event, and fold it into the views."""
         self.events += 1
         self._check_chain(event)
-        self.snapshots.take(event)
+        self.snapshots.take(event, self._inherited(event))
+        if not event.stream.startswith("$"):
+            self.views.rows(KEEP, (event.stream, event.version, msgspec.msgpack.encode(event)))
         try:
             decoded = self._codec.decode(event)
         except EventStoreError as error:
@@ -116,7 +129,40 @@ class Audit:
             self._take_purge(decoded, event)
         for digest in blob_digests(decoded):
             self._blobs.setdefault(digest, _where(event))
+        if begins_fork(event):
+            try:
+                self._inherit(event)
+            except OriginMissing as error:
+                self._forks[event.stream] = (event, error)
         tables.apply(self.views, project(decoded, event))
+
+    def _inherited(self, event: RecordedEvent) -> Iterator[RecordedEvent]:
+        return inherited(event, self._codec, self._kept) if begins_fork(event) else iter(())
+
+    def _inherit(self, first: RecordedEvent) -> None:
+        for event in self._inherited(first):
+            with contextlib.suppress(EventStoreError):  # it was reported where it stands
+                tables.apply(self.views, project(self._codec.decode(event), event))
+
+    def _settle_forks(self) -> None:
+        """Make the rows of those forks again whose origins stand behind them: these were brought back."""
+        for run_id, (first, _) in list(self._forks.items()):
+            with contextlib.suppress(OriginMissing):
+                stretches(first, self._codec, self._kept)
+                del self._forks[run_id]
+                tables.apply(self.views, removal(run_id))
+                self._inherit(first)
+                for event in self._kept(run_id):
+                    with contextlib.suppress(EventStoreError):
+                        tables.apply(self.views, project(self._codec.decode(event), event))
+
+    def _kept(self, stream: str, *, after: int = 0, until: int | None = None) -> Iterator[RecordedEvent]:
+        last = MAX_NUMBER if until is None else until
+        while rows := self.views.rows(KEPT, (stream, after, last)):
+            for (data,) in rows:
+                event = msgspec.msgpack.decode(data, type=RecordedEvent)
+                after = event.version
+                yield event
 
     def _check_chain(self, event: RecordedEvent) -> None:
         version, hash = self.heads.get(event.stream, (0, GENESIS))
@@ -135,6 +181,8 @@ class Audit:
         """A purge explains what is missing of its stream; if it was interrupted, there are still parts of it."""
         self.purged[purged.stream] = event.position
         self._unlinked.pop(purged.stream, None)
+        self._forks.pop(purged.stream, None)
+        self.views.rows(FORGET, (purged.stream,))
         if self.heads.pop(purged.stream, None):
             message = f"events of stream {purged.stream!r} are still in the segments"
             action = "The next opening takes them out."
@@ -165,6 +213,7 @@ class Audit:
 
     def check_rows(self, table: str, rows: Iterable[tuple[Key, Columns]]) -> Iterator[tuple[Key, Finding]]:
         """Like `check_table`, with the rows in the order of their keys, and the key with each finding."""
+        self._settle_forks()
         expected = ((key, True, columns) for key, columns in sorted_rows(self.views.connection, table))
         found = ((key, False, columns) for key, columns in rows)
         for key, sides in groupby(merge(expected, found, key=_key_of), key=_key_of):
@@ -176,6 +225,9 @@ class Audit:
     def report(self, more: Iterator[Finding]) -> Report:
         """All findings, those of further checks included, the worst first. The audit is over then."""
         findings = list(more)
+        self._settle_forks()
+        for first, error in self._forks.values():
+            findings.append(Finding("error", error.code, _where(first), str(error), error.hint))
         for unlinked in self._unlinked.values():
             findings += unlinked
         findings += self._others
@@ -226,7 +278,7 @@ def sorted_rows(connection: sqlite3.Connection, table: str) -> Iterator[tuple[Ke
 def _empty_views() -> SqliteSession:
     connection = connect("")  # a file without a name, once it outgrows the cache
     connection.execute("PRAGMA journal_mode = OFF")
-    connection.executescript(tables.sqlite_schema())
+    connection.executescript(f"{tables.sqlite_schema()}; {EVENTS}")
     connection.execute("BEGIN")
     return SqliteSession(connection)
 

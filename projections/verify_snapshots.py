@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from eventstore.codec import Codec
 from eventstore.errors import EventStoreError
@@ -30,8 +31,8 @@ class SnapshotAudit:
         for each in expected:
             self._due.setdefault(each.run_id, {})[each.version] = each
 
-    def take(self, event: RecordedEvent) -> None:
-        """Take one event; if a snapshot was taken after it, compare."""
+    def take(self, event: RecordedEvent, inherited: Iterable[RecordedEvent] = ()) -> None:
+        """Take one event, behind those that it inherits; if a snapshot was taken after it, compare."""
         self._position = max(self._position, event.position)
         due = self._due.get(event.stream)
         if not due:
@@ -40,7 +41,7 @@ class SnapshotAudit:
             self._replays[event.stream] = Replay()
         replay = self._replays.setdefault(event.stream, Replay())
         with contextlib.suppress(EventStoreError):  # what cannot be decoded is another finding
-            replay.take((event,), self._codec)
+            replay.take(chain(inherited, (event,)), self._codec)
         expected = due.pop(event.version, None)
         if expected is not None and expected != _outline(replay):
             self._false.append(_false(expected, "it is not what the events come to"))

@@ -16,6 +16,7 @@ from projections import Store, open_store, tables
 from projections.addresses import parse_address
 from projections.fold import Fold
 from projections.following_views import FollowingViews
+from projections.inheritance import with_inherited
 from projections.rows import Run
 from projections.run_files import LIVE_RUNS, RunFiles
 from projections.tables import Contents
@@ -124,7 +125,7 @@ def tables_of(store: Store) -> Contents:
 
 def folded(store: Store) -> Contents:
     """All tables as they follow from the log."""
-    return Fold.of(store.log.read_all(), store.codec).tables
+    return Fold.of(with_inherited(store.log.read_all(), store.codec, store.log.read), store.codec).tables
 
 
 def check_views(store: Store) -> None:

@@ -18,6 +18,7 @@ from projections.cli.consumers import consumers
 from projections.cli.contents import events, outputs
 from projections.cli.copying import copy, export
 from projections.cli.demo import demo
+from projections.cli.fork import fork
 from projections.cli.importing import import_
 from projections.cli.orphans import orphans, repair
 from projections.cli.output import examples, safe
@@ -121,6 +122,7 @@ for command in (
     reject,
     invalidate,
     rerun,
+    fork,
     workflows,
     workflow,
     verify,

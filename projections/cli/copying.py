@@ -85,7 +85,7 @@ def export(run: str, to: Path | None, yes: bool, address: str) -> None:
     """Write a run to one file, with its large values.
 
     The file is JSON, one document a line, and says the same wherever the run is exported. `eventstore import run`
-    takes it. A deleted run is whole in it; a fork has only what is its own.
+    takes it. A deleted run is whole in it; with a fork goes what it has of the runs it was forked from.
     """
     from eventstore.errors import Conflict
     from projections.transfer import export_run

@@ -100,6 +100,8 @@ def purge(
             click.echo(f"{'would purge' if dry_run else 'purged'} {safe(run_id)}")
         for refused in result.refused:
             click.echo(f"kept {safe(refused.run_id)}: {safe(refused.reason)}")
+        if result.needed_by_forks:
+            click.echo(f"kept {result.needed_by_forks:,} runs that others were forked from")
         click.echo(f"{'would remove' if dry_run else 'removed'} {_amount(result)}")
         if result.blobs_left:
             click.echo(f"{result.blobs_left:,} large values are too new to be removed: `eventstore gc` does it later")

@@ -146,6 +146,8 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     yield "workflow", run.workflow_name
     yield "message", run.user_message
     yield "status", run.status
+    if run.forked_from is not None:
+        yield "forked", f"from {run.forked_from} at version {run.forked_version}"
     yield "created", moment(run.created_at)
     yield "started", moment(run.started_at)
     yield "finished", moment(run.finished_at)

@@ -29,6 +29,8 @@ TYPES = {
     "runCreated",
     "runUpdated",
     "childRunCreated",
+    "runForked",
+    "runForkCreated",
     "runStarted",
     "runWaiting",
     "runResumed",

@@ -31,6 +31,8 @@ from eventstore.events import (
     RunCreated,
     RunDeleted,
     RunFailed,
+    RunForkCreated,
+    RunForked,
     RunLeaseRenewed,
     RunResumed,
     RunStarted,
@@ -102,6 +104,9 @@ def write_store(root: Path) -> None:
             log.append(appends, checkpoint=checkpoint)
         log.purge("run-gone")
     log.append([Append("run-2", [fixed(known.encode(RunDeleted("tidying up")))])], checkpoint=Checkpoint("mailer", 8))
+    (scheduled,) = log.read("run-4", after=3, until=4)
+    note, forked = RunForkCreated("run-5", 4), RunForked("run-4", 4, scheduled.hash, "another way")
+    log.append([Append("run-4", [fixed(known.encode(note))]), Append("run-5", [fixed(known.encode(forked))])])
     log.close()
 
 

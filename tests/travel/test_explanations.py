@@ -10,6 +10,7 @@ from hypothesis import given
 from eventstore.chain import timestamp
 from eventstore.errors import NotFound
 from projections import Explanation, Store, Task, open_store
+from projections.inheritance import with_inherited
 from tests.stores import Clock, completed, examples, run_of
 from tests.views.histories import Step, commands
 
@@ -163,7 +164,8 @@ def test_explanations_say_what_the_plan_says_and_cite_what_is_there(history: lis
 
 def check(store: Store, run_id: str) -> None:
     plan = store.resume_plan(run_id)
-    types = {event.version: event.type for event in store.log.read(run_id)}
+    events = with_inherited(store.log.read(run_id), store.codec, store.log.read)
+    types = {event.version: event.type for event in events}
     among = {
         "reusable": {each.task_id for each in plan.reusable},
         "stale": {each.task_id for each in plan.stale},

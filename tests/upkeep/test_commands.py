@@ -76,6 +76,7 @@ def test_runs_are_chosen_by_their_end(run: Run, place: str) -> None:
         "blobs": 1,
         "bytes": SIZE,
         "blobs_left": 0,
+        "needed_by_forks": 0,
         "refused": [],
     }
     assert left_at(place) == (["pending"], 0)

@@ -21,7 +21,7 @@ from eventstore.board_events import (
     TaskUpdated,
 )
 from eventstore.codec import UnknownEvent
-from eventstore.errors import Conflict, NotFound
+from eventstore.errors import Conflict, InvalidInput, NotFound
 from eventstore.events import (
     WORKFLOW_STREAM,
     ChildRunCreated,
@@ -30,6 +30,8 @@ from eventstore.events import (
     RunCreated,
     RunDeleted,
     RunFailed,
+    RunForkCreated,
+    RunForked,
     RunLeaseRenewed,
     RunResumed,
     RunStarted,
@@ -59,6 +61,7 @@ from projections import Store, Task
 from tests.stores import NOON
 
 RUN_IDS = ("run", "Run", "../run")
+FORK_ID = "fork"
 TASK_IDS = ("a", "b", "B/../b")
 THRESHOLD = 100
 """Outputs of more bytes go to blobs in these histories."""
@@ -74,7 +77,7 @@ class Step(NamedTuple):
 
     def take(self, store: Store) -> None:
         """Give the command; that it may be refused is part of the history."""
-        with contextlib.suppress(Conflict, NotFound):
+        with contextlib.suppress(Conflict, NotFound, InvalidInput):
             self.command(store, self.run_id, self.task_id, self.choice)
 
 
@@ -103,7 +106,9 @@ RUN_COMMANDS: tuple[Callable[[Store, str, str, int], object], ...] = (
     lambda store, run, task, choice: store.resume(run, worker="rescuer", force=choice % 4 != 0),
     lambda store, run, task, choice: store.renew_lease(run, epoch=choice, lease=60),
     lambda store, run, task, choice: store.delete_run(run, force=choice % 2 == 0),
-    lambda store, run, task, choice: store.log.purge(run),
+    lambda store, run, task, choice: store.purge_run(run, force=True),
+    lambda store, run, task, choice: store.fork_run(run, version=choice * 3 + 1, fork_id=RUN_IDS[choice % 3]),
+    lambda store, run, task, choice: store.fork_run(run, fork_id=FORK_ID),
 )
 TASK_COMMANDS: tuple[Callable[[Store, str, str, int], object], ...] = (
     lambda store, run, task, choice: store.start_task(run, task, worker=f"worker {choice}"),
@@ -129,7 +134,9 @@ def commands() -> SearchStrategy[list[Step]]:
     usual = [(start, complete), (start, fail, retry), (start,), (complete,), (wait, approve), (wait, reject), (wait,)]
     strange = [(command,) for command in (*TASK_COMMANDS, *RUN_COMMANDS)]
     scripts = st.sampled_from([*usual * 5, *strange])
-    parts = st.tuples(scripts, st.sampled_from(RUN_IDS), st.sampled_from(TASK_IDS[:2]), st.integers(0, 3))
+    parts = st.tuples(
+        scripts, st.sampled_from((*RUN_IDS, *RUN_IDS, FORK_ID)), st.sampled_from(TASK_IDS[:2]), st.integers(0, 3)
+    )
     begin = [Step(_begin, run_id, TASK_IDS[2], 0) for run_id in RUN_IDS]
     return st.lists(parts, min_size=15, max_size=40).map(
         lambda parts: [*begin, *(Step(command, *rest) for script, *rest in parts for command in script)]
@@ -214,6 +221,8 @@ def events() -> SearchStrategy[msgspec.Struct | NewEvent]:
         st.builds(WorkflowDeleted, st.sampled_from(("w", "v")), text),
         st.builds(RunUpdated, st.sampled_from((msgspec.Raw(b'{"k":2,"l":{"b":1,"a":1e40}}'), msgspec.Raw(b"{}")))),
         st.builds(ChildRunCreated, task),
+        st.builds(RunForked, st.sampled_from((*RUN_IDS, "ü\0")), small, st.sampled_from(("", "0" * 64)), text),
+        st.builds(RunForkCreated, task, small),
         st.builds(TaskCreated, card, text, depends_on=st.lists(task, max_size=2).map(tuple)),
         st.builds(TaskUpdated, card, st.builds(TaskChanges, tags=names, depends_on=names, title=st.none())),
         st.builds(TaskMoved, card, st.just("ready"), st.just("blocked"), maybe_text, text, small, time),

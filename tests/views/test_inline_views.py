@@ -20,6 +20,7 @@ from eventstore.postgres import PostgresLog
 from eventstore.sqlite import SqliteLog
 from projections import Store
 from projections.addresses import parse_address
+from projections.inheritance import begins_fork
 from projections.inline_views import UNPROJECTED, InlineViews
 from projections.rows import Run
 from tests.postgres import SERVERS
@@ -55,8 +56,9 @@ def unprojected(store: Store) -> list[tuple[int, ...]]:
 
 def history_and_comparison(store: Store, history: Sequence[Step | RawAppend | RawPurge]) -> None:
     for step in history:
+        head = store.log.head()
         step.take(store)
-        assert unprojected(store) == []
+        assert unprojected(store) == [] or any(map(begins_fork, store.log.read_all(after=head)))
         assert tables_of(store) == folded(store)
     tables = tables_of(store)
     store.rebuild()

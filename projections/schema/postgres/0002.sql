@@ -17,6 +17,14 @@ ALTER TABLE attempts ADD COLUMN decided_by TEXT COLLATE "C";
 -- Of the few tasks that wait for something outside.
 CREATE INDEX task_runs_waiting ON task_runs (position) WHERE waiting_since IS NOT NULL;
 
+ALTER TABLE workflow_runs ADD COLUMN forked_from TEXT COLLATE "C";
+
+ALTER TABLE workflow_runs ADD COLUMN forked_version BIGINT;
+
+ALTER TABLE workflow_runs ADD COLUMN inherits BIGINT NOT NULL DEFAULT 0;
+
+ALTER TABLE attempts ADD COLUMN inherited BIGINT NOT NULL DEFAULT 0;
+
 CREATE INDEX workflow_runs_by_creation ON workflow_runs (created_at);
 
 CREATE INDEX workflow_runs_by_end ON workflow_runs (finished_at);
@@ -25,6 +33,8 @@ CREATE INDEX workflow_runs_by_end ON workflow_runs (finished_at);
 CREATE INDEX workflow_runs_by_parent ON workflow_runs USING hash (parent_run_id);
 
 CREATE INDEX workflow_runs_by_definition ON workflow_runs USING hash (workflow_id);
+
+CREATE INDEX workflow_runs_by_origin ON workflow_runs USING hash (forked_from);
 
 CREATE TABLE run_metadata (
     run_id TEXT COLLATE "C" NOT NULL,

@@ -17,6 +17,14 @@ ALTER TABLE attempts ADD COLUMN decided_by TEXT;
 -- Of the few tasks that wait for something outside.
 CREATE INDEX task_runs_waiting ON task_runs (position) WHERE waiting_since IS NOT NULL;
 
+ALTER TABLE workflow_runs ADD COLUMN forked_from TEXT;
+
+ALTER TABLE workflow_runs ADD COLUMN forked_version INTEGER;
+
+ALTER TABLE workflow_runs ADD COLUMN inherits INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE attempts ADD COLUMN inherited INTEGER NOT NULL DEFAULT 0;
+
 CREATE INDEX workflow_runs_by_creation ON workflow_runs (created_at);
 
 CREATE INDEX workflow_runs_by_end ON workflow_runs (finished_at);
@@ -24,6 +32,8 @@ CREATE INDEX workflow_runs_by_end ON workflow_runs (finished_at);
 CREATE INDEX workflow_runs_by_parent ON workflow_runs (parent_run_id);
 
 CREATE INDEX workflow_runs_by_definition ON workflow_runs (workflow_id);
+
+CREATE INDEX workflow_runs_by_origin ON workflow_runs (forked_from);
 
 CREATE TABLE run_metadata (
     run_id TEXT NOT NULL,
