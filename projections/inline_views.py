@@ -58,13 +58,14 @@ class InlineViews:
     def __init__(self, log: InlineLog, codec: Codec) -> None:
         """Make the tables, if they are not there or not of this version, from what the log holds."""
         self._log, self._database, self._codec = log, log.database, codec
+        self._arrays = log.dialect == "postgres"
         with self._database.writing() as session:
             if migrate(session, "views", package_files("projections").joinpath("schema", log.dialect)):
                 self._rebuild(session, None)
 
     def statements(self, events: Sequence[RecordedEvent]) -> Sequence[Statement]:
         """What to run for the events of a commit, which have no positions yet. Reads nothing."""
-        return tables.statements(chain.from_iterable(map(self._patches, events)), inline=True)
+        return tables.statements(chain.from_iterable(map(self._patches, events)), inline=True, arrays=self._arrays)
 
     def _patches(self, event: RecordedEvent) -> Iterator[Patch]:
         return project(self._codec.decode(event), event)
@@ -146,7 +147,7 @@ class InlineViews:
     ) -> None:
         events = iter(events)
         while batch := list(islice(events, _EVENTS_AT_ONCE)):
-            tables.apply(session, chain.from_iterable(map(self._patches, batch)))
+            tables.apply(session, chain.from_iterable(map(self._patches, batch)), arrays=self._arrays)
             if progress is not None:
                 progress(len(batch))
 
