@@ -21,6 +21,7 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow, tuple_row
+from psycopg.types.array import ListBinaryDumper
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrBinaryDumper
 from psycopg_pool import ConnectionPool
@@ -314,9 +315,12 @@ def pipelined(connection: psycopg.Connection[Any]) -> Iterator[None]:
 
 
 def _configure(connection: psycopg.Connection[Any]) -> None:
-    """One type for each kind of argument, so that a statement is prepared once and not once for each size of number."""
+    """One type for each kind of argument, so that a statement is prepared once and not once for each size of number;
+    and lists in binary.
+    """
     connection.adapters.register_dumper(int, Int8BinaryDumper)
     connection.adapters.register_dumper(str, StrBinaryDumper)
+    connection.adapters.register_dumper(list, ListBinaryDumper)  # as text they take half of a batch's time to escape
     connection.prepared_max = _PREPARED_STATEMENTS
 
 

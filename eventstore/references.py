@@ -33,6 +33,6 @@ def blob_digests(part: object) -> Iterator[str]:
         if isinstance(part.json, msgspec.UnsetType):
             yield part.digest
     elif isinstance(part, msgspec.Struct):
-        for value in (getattr(part, name) for name in part.__struct_fields__):
-            if isinstance(value, Value | Failure):
+        for value in msgspec.structs.astuple(part):  # not a generator for each small value: 0.6 µs less an event
+            if isinstance(value, Failure) or (isinstance(value, Value) and isinstance(value.json, msgspec.UnsetType)):
                 yield from blob_digests(value)

@@ -68,9 +68,9 @@ def validate_recorded(commits: Sequence[Sequence[RecordedEvent]], checkpoint: Ch
             _check_kind(event, RecordedEvent, "an event")
             check_name(event.stream)
             size += _check_content(event)
-            _check_number(event.version, f"the version of event {event.id}", least=1)
+            _check_number(event.version, "the version", event.id, least=1)
             _check_time(event.recorded_at, event.id)
-            _check_kind(event.hash, str, f"the hash of event {event.id}")
+            _check_kind(event.hash, str, "the hash", event.id)
             if event.stream == PURGES:
                 _check_purge(event, alone=len(commit) == 1)
         _check_size(size)
@@ -135,12 +135,12 @@ def _check_content(event: NewEvent | RecordedEvent) -> int:
         raise InvalidInput(f"event id {event.id!r} is not a UUID", "Use uuid5 to derive one from a key of yours.")
     if type(event.data) is not bytes:
         raise InvalidInput(f"data of event {event.id} is {type(event.data).__name__}, not bytes", "Encode it first.")
-    _check_number(event.schema, f"the schema version of event {event.id}", least=1)
+    _check_number(event.schema, "the schema version", event.id, least=1)
     _check_time(event.time, event.id)
     if len(event.data) > MAX_DATA_BYTES:
         hint = "Keep large values as blobs: commands of the store do that by themselves."
         raise TooLarge("data", f"{len(event.data):,} bytes; the limit is {MAX_DATA_BYTES:,}", hint)
-    _check_kind(event.meta, dict, f"meta of event {event.id}")
+    _check_kind(event.meta, dict, "meta", event.id)
     size = 0
     for key, value in event.meta.items():
         size += len(_encoded(key, "meta key")) + len(_encoded(value, "meta value"))
@@ -167,19 +167,25 @@ def check_zone(time: datetime, what: str = "") -> None:
 def _check_time(time: datetime, id: UUID) -> None:
     if type(time) is not datetime:
         raise InvalidInput(f"time of event {id} is {type(time).__name__}, not datetime")
-    check_zone(time, f" of event {id}")
+    if time.tzinfo is not UTC:
+        check_zone(time, f" of event {id}")
 
 
-def _check_kind(value: object, kind: type, what: str) -> None:
+def _check_kind(value: object, kind: type, what: str, id: UUID | None = None) -> None:
     if not isinstance(value, kind):
-        raise InvalidInput(f"{what} is {type(value).__name__}, not {kind.__name__}")
+        raise InvalidInput(f"{_named(what, id)} is {type(value).__name__}, not {kind.__name__}")
 
 
-def _check_number(number: object, what: str, least: int = 0) -> None:
+def _check_number(number: object, what: str, id: UUID | None = None, *, least: int = 0) -> None:
     if type(number) is not int:
-        raise InvalidInput(f"{what} is {type(number).__name__}, not int")
+        raise InvalidInput(f"{_named(what, id)} is {type(number).__name__}, not int")
     if not least <= number <= MAX_NUMBER:
-        raise InvalidInput(f"{what} is {number}, not between {least} and {MAX_NUMBER}")
+        raise InvalidInput(f"{_named(what, id)} is {number}, not between {least} and {MAX_NUMBER}")
+
+
+def _named(what: str, id: UUID | None) -> str:
+    """What an error is about. Made only for an error: ids as text took three quarters of the time of these checks."""
+    return what if id is None else f"{what} of event {id}"
 
 
 def _encoded(text: str, what: str) -> bytes:

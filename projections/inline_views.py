@@ -69,6 +69,7 @@ class InlineViews:
     def __init__(self, log: InlineLog, codec: Codec) -> None:
         """Make the tables, if they are not there or not of this version, from what the log holds."""
         self._log, self._database, self._codec = log, log.database, codec
+        self._arrays = log.dialect == "postgres"
         with self._database.writing() as session:
             if migrate(session, "views", package_files("projections").joinpath("schema", log.dialect)):
                 self._rebuild(session, None)
@@ -79,7 +80,7 @@ class InlineViews:
         """
         if any(map(begins_fork, events)):
             return None
-        return tables.statements(chain.from_iterable(map(self._patches, events)), inline=True)
+        return tables.statements(chain.from_iterable(map(self._patches, events)), inline=True, arrays=self._arrays)
 
     def _patches(self, event: RecordedEvent) -> Iterator[Patch]:
         return project(self._codec.decode(event), event)
@@ -168,7 +169,7 @@ class InlineViews:
     ) -> None:
         events = with_inherited(events, self._codec, partial(self._log.read_in, session))
         while batch := list(islice(events, _EVENTS_AT_ONCE)):
-            tables.apply(session, chain.from_iterable(map(self._patches, batch)))
+            tables.apply(session, chain.from_iterable(map(self._patches, batch)), arrays=self._arrays)
             if progress is not None:
                 progress(sum(event.version > 0 for event in batch))
 

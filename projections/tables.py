@@ -6,14 +6,15 @@ Upserts are made from the row classes' column names, once for each set of column
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files as package_files
+from itertools import chain
 
 import msgspec
 
 from eventstore.errors import Unavailable
 from eventstore.session import Argument, Session, Statement
-from projections.rows import BY_TABLE, Key, Patch, Put, RowT, Run, Scalar, parse
+from projections.rows import BY_TABLE, Key, Patch, Put, Row, RowT, Run, Scalar, parse
 
 FORGET_SNAPSHOTS = "DELETE FROM main.snapshots WHERE run_id = $1"
 FORGET_ALL_SNAPSHOTS = "DELETE FROM main.snapshots"
@@ -37,18 +38,20 @@ def sqlite_schema() -> str:
     return "".join(file.read_text() for file in sorted(folder.iterdir(), key=lambda file: file.name))
 
 
-def apply(session: Session, patches: Iterable[Patch]) -> None:
+def apply(session: Session, patches: Iterable[Patch], *, arrays: bool = False) -> None:
     """Make the patches, in order, inside the caller's transaction."""
-    session.run(statements(patches))
+    session.run(statements(patches, arrays=arrays))
 
 
-def statements(patches: Iterable[Patch], *, inline: bool = False) -> list[Statement]:
+def statements(patches: Iterable[Patch], *, inline: bool = False, arrays: bool = False) -> list[Statement]:
     """What makes the tables as they are after these patches, in order; never more statements than patches, but for one
     more where a run is removed: its snapshots go with its row.
 
     `inline`: the database gives the events their positions in the transaction that this is part of, so nobody knows
     them yet. They are looked up there: a row's first key column names the stream of its events, and `version` is that
     of the event which the patch comes from.
+    `arrays`: rows that are put into the same columns are one statement, which takes a list for each column, as only
+    Postgres can.
     """
     puts: dict[tuple[str, str | int], dict[Key, dict[str, Scalar]]] = {}  # by what the key begins with
     deletes: dict[tuple[str, Key], None] = {}
@@ -67,12 +70,23 @@ def statements(patches: Iterable[Patch], *, inline: bool = False) -> list[Statem
     # statements are for the same row, their order means nothing, and the same texts can stand together.
     removals = [Statement(_delete(table, len(key)), key) for table, key in deletes]
     removals += [Statement(FORGET_SNAPSHOTS, key) for table, key in deletes if table == Run.TABLE]
-    upserts = [
-        Statement(_upsert(table, tuple(values), inline), (*key, *values.values()))
-        for (table, _), group in puts.items()
-        for key, values in group.items()
-    ]
-    return sorted(removals, key=_text) + sorted(upserts, key=_text)
+    rows: dict[tuple[str, tuple[str, ...]], list[Columns]] = {}
+    for (table, _), group in puts.items():
+        for key, values in group.items():
+            rows.setdefault((table, tuple(values)), []).append((*key, *values.values()))
+    upserts = (_upserts(*where, rows[where], inline=inline, arrays=arrays) for where in sorted(rows))
+    return sorted(removals, key=_text) + list(chain.from_iterable(upserts))
+
+
+def _upserts(
+    table: str, columns: tuple[str, ...], rows: Sequence[Columns], *, inline: bool, arrays: bool
+) -> Iterator[Statement]:
+    if arrays and len(rows) > 1:  # ten rows in two thirds of the client's time, a thousand in less than half of it
+        lists = [list(column) for column in zip(*rows, strict=True)]
+        yield Statement(_upsert(table, columns, inline, arrays=True), lists)
+    else:
+        text = _upsert(table, columns, inline, arrays=False)
+        yield from (Statement(text, row) for row in rows)
 
 
 def _unplaced(values: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
@@ -134,19 +148,27 @@ def _select(table: str, rest: str) -> str:
 
 
 @functools.cache
-def _upsert(table: str, columns: tuple[str, ...], inline: bool) -> str:
+def _upsert(table: str, columns: tuple[str, ...], inline: bool, *, arrays: bool) -> str:
     kind = BY_TABLE[table]
     names = (*kind.KEY, *columns)
-    stream = f"'{kind.STREAMS}' || $1" if kind.STREAMS else "$1"
+    given = [f"new.{name}" if arrays else f"${place}" for place, name in enumerate(names, 1)]
+    stream = f"'{kind.STREAMS}' || {given[0]}" if kind.STREAMS else given[0]
     values = ", ".join(
-        f"(SELECT position FROM main.workflow_events WHERE run_id = {stream} AND sequence = ${place})"
+        f"(SELECT position FROM main.workflow_events WHERE run_id = {stream} AND sequence = {value})"
         if inline and name == "position"
-        else f"${place}"
-        for place, name in enumerate(names, 1)
+        else value
+        for name, value in zip(names, given, strict=True)
     )
+    source = f"SELECT {values} FROM {_unnested(kind, names)}" if arrays else f"VALUES ({values})"
     changes = ", ".join(f"{name} = excluded.{name}" for name in columns)
-    insert = f"INSERT INTO main.{table} ({', '.join(names)}) VALUES ({values})"
+    insert = f"INSERT INTO main.{table} ({', '.join(names)}) {source}"
     return f"{insert} ON CONFLICT ({', '.join(kind.KEY)}) DO {f'UPDATE SET {changes}' if changes else 'NOTHING'}"
+
+
+def _unnested(kind: type[Row], names: Sequence[str]) -> str:
+    numbers = {name for name in names if kind.__annotations__[name].startswith("int")}
+    lists = (f"${place}::{'bigint' if name in numbers else 'text'}[]" for place, name in enumerate(names, 1))
+    return f"unnest({', '.join(lists)}) AS new ({', '.join(names)})"
 
 
 @functools.cache

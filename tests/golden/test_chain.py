@@ -94,3 +94,10 @@ def test_a_time_has_one_form_wherever_it_was_written(time: datetime) -> None:
     assert timestamp(elsewhere) == timestamp(time)
     assert datetime.fromisoformat(timestamp(time)) == time
     assert len(timestamp(time)) == 27
+
+
+def test_a_time_of_a_class_made_from_datetime_has_the_same_form() -> None:
+    class Moment(datetime):
+        """As a library for data has one."""
+
+    assert timestamp(Moment(2026, 1, 31, 12, 0, 0, 5, UTC)) == timestamp(EVENT.time) == "2026-01-31T12:00:00.000005Z"

@@ -16,16 +16,18 @@ from eventstore.codec import Codec
 from eventstore.events import TaskRunScheduled, TaskRunStarted
 from eventstore.log import Append
 from eventstore.memory import MemoryLog
-from eventstore.session import Statement
+from eventstore.session import Session, Statement
 from eventstore.sqlite_session import SqliteSession
-from projections import tables
+from projections import open_store, tables
 from projections.fold import Fold
 from projections.project import project
 from projections.rows import BY_TABLE, ROWS, Delete, Key, Patch, Put, Row, Run, defaults
+from tests.postgres import SERVERS, address, fresh_schema
+from tests.sql_stores import sql_log
 
-COLUMNS: dict[str, dict[str, Sequence[str | int]]] = {
+COLUMNS: dict[str, dict[str, Sequence[str | int | None]]] = {
     "workflow_runs": {"status": ("a", "b"), "version": (1, 2), "position": (1, 2)},
-    "attempts": {"worker": ("a", "b"), "version": (1, 2)},
+    "attempts": {"worker": ("a", '{b,"c\\'), "version": (1, 2), "reason": ("null", None)},
     "node_outputs": {"digest": ("a", "b"), "attempt": (1, 2)},
 }
 
@@ -56,15 +58,35 @@ def session() -> Iterator[SqliteSession]:
         yield SqliteSession(connection)
 
 
-@given(calls=st.lists(patch_lists, min_size=1, max_size=3))
-def test_statements_make_the_tables_that_the_patches_make(session: SqliteSession, calls: list[list[Patch]]) -> None:
+@pytest.fixture(scope="module", params=SERVERS)
+def postgres(request: pytest.FixtureRequest) -> Iterator[Session]:
+    """The tables, in one long transaction."""
+    with (
+        fresh_schema(request.param) as schema,
+        open_store(address(request.param, schema)) as store,
+        sql_log(store).database.writing() as session,
+    ):
+        yield session
+
+
+def apply_and_compare(session: Session, calls: list[list[Patch]], *, arrays: bool) -> None:
     tables.clear(session)
     folded = Fold()
     for patches in calls:
-        tables.apply(session, patches)
+        tables.apply(session, patches, arrays=arrays)
         for patch in patches:
             folded.apply(patch)
         assert tables.all_contents(session) == folded.tables
+
+
+@given(calls=st.lists(patch_lists, min_size=1, max_size=3))
+def test_statements_make_the_tables_that_the_patches_make(session: SqliteSession, calls: list[list[Patch]]) -> None:
+    apply_and_compare(session, calls, arrays=False)
+
+
+@given(calls=st.lists(patch_lists, min_size=1, max_size=3))
+def test_statements_that_take_lists_make_the_same_tables(postgres: Session, calls: list[list[Patch]]) -> None:
+    apply_and_compare(postgres, calls, arrays=True)
 
 
 @given(patches=patch_lists)
@@ -84,16 +106,28 @@ def test_a_row_put_after_its_deletion_has_the_defaults_in_its_other_columns(sess
     assert tables.contents(session, "attempts") == {("r", "t", 1): defaults("attempts") | {"version": 2}}
 
 
-def statements_for(*events: TaskRunScheduled | TaskRunStarted, inline: bool) -> list[Statement]:
+def statements_for(*events: TaskRunScheduled | TaskRunStarted, inline: bool, arrays: bool = False) -> list[Statement]:
     codec = Codec()
     recorded = MemoryLog().append([Append("run", [codec.encode(event) for event in events])]).events
     patches = [patch for event in recorded for patch in project(codec.decode(event), event)]
-    return tables.statements(patches, inline=inline)
+    return tables.statements(patches, inline=inline, arrays=arrays)
 
 
 def test_tasks_that_are_scheduled_together_are_statements_of_one_text() -> None:
     made = statements_for(*(TaskRunScheduled(f"t{number}") for number in range(10)), inline=True)
     assert (len(made), len({statement.text for statement in made})) == (10, 1)
+
+
+def test_tasks_that_are_scheduled_together_are_one_statement_where_lists_are_taken() -> None:
+    (made,) = statements_for(*(TaskRunScheduled(f"t{number}") for number in range(10)), inline=True, arrays=True)
+    assert made.arguments[:2] == [["run"] * 10, [f"t{number}" for number in range(10)]]
+
+
+def test_a_row_alone_is_put_without_lists() -> None:
+    made = statements_for(TaskRunScheduled("t"), inline=True, arrays=True)
+    assert [statement.text for statement in made] == [
+        statement.text for statement in statements_for(TaskRunScheduled("t"), inline=True)
+    ]
 
 
 def test_a_position_nobody_knows_yet_is_that_of_the_event_it_comes_from_and_not_of_a_later_one() -> None:
