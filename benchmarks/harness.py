@@ -1,0 +1,65 @@
+"""Runs rows: each contender has a turn in every round, in changing order, so that all see the same machine."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from statistics import median, quantiles
+
+from benchmarks.bench import Bench
+from benchmarks.rows import Contender, Figure, Result, Row
+
+
+def timed(work: Callable[[], object]) -> float:
+    """How many seconds the work took."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def measure(row: Row, bench: Bench) -> Result:
+    """Prepare a row's contenders, and give each its turns. One round before the first does not count.
+
+    Collections of garbage are for between the turns: whoever has his turn when one is due would pay for all.
+    """
+    with row.contenders(bench) as contenders:
+        turns: list[list[float]] = [[] for _ in contenders]
+        rounds = row.rounds or bench.scale.rounds
+        gc.collect()
+        for number in range(-1 if rounds > 1 else 0, rounds):
+            for place in range(len(contenders)):
+                which = (place + number) % len(contenders)
+                figure = contenders[which].turn()
+                if number >= 0:
+                    turns[which].append(figure)
+            gc.collect()
+        return Result(row.name, row.medium, row.unit, row.about, figures(row, contenders, turns))
+
+
+def figures(row: Row, contenders: Sequence[Contender], turns: Sequence[Sequence[float]]) -> tuple[Figure, ...]:
+    """What the turns come to. A ratio is the median of the rounds' ratios to the first contender."""
+    goals = {goal.contender: goal for goal in row.goals}
+    unknown = goals.keys() - {contender.name for contender in contenders}
+    assert not unknown, f"{row.name} has goals for {unknown}, who take no part"
+    found = []
+    for contender, own in zip(contenders, turns, strict=True):
+        ratio = median(mine / first if first else 0.0 for mine, first in zip(own, turns[0], strict=True))
+        low, _, high = quantiles(own, n=4, method="inclusive") if len(own) > 1 else [own[0]] * 3
+        goal = goals.get(contender.name)
+        found.append(
+            Figure(
+                contender.name,
+                contender.role,
+                median(own),
+                low,
+                high,
+                ratio,
+                contender.settings,
+                contender.unlike,
+                tuple(own),
+                "" if goal is None else str(goal),
+                None if goal is None else goal.met(median(own), ratio),
+            )
+        )
+    return tuple(found)
