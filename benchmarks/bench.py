@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from benchmarks.rows import Medium, Scale
+from benchmarks.sizes import folder_size, postgres_size, sqlite_size
 from eventstore.jsonl import JsonlLog
 from eventstore.log import Durability, Log
 from eventstore.postgres import PostgresLog
@@ -32,10 +33,15 @@ POSTGRES_SETTINGS = ("fsync", "synchronous_commit", "wal_sync_method", "full_pag
 
 
 class Bench:
-    """Gives out empty places of every kind, and removes them at the end. `durable=False` is for tests of all this."""
+    """Gives out empty places of every kind, and removes them at the end.
 
-    def __init__(self, folder: Path, scale: Scale, *, durable: bool = True) -> None:
-        self.folder, self.scale, self.durable = folder, scale, durable
+    `missing` says which other systems could not take part, and why. `stocks` are the filled stores, see `stocks.py`.
+    """
+
+    def __init__(self, folder: Path, scale: Scale, *, dsn: str | None = None, durability: Durability = "full") -> None:
+        self.folder, self.scale, self._dsn, self._durability = folder, scale, dsn, durability
+        self.missing: dict[str, str] = {}
+        self.stocks: dict[tuple[Medium, int], str] = {}
         self._stack, self._numbers = ExitStack(), count(1)
 
     def __enter__(self) -> Self:
@@ -46,11 +52,9 @@ class Bench:
 
     @cached_property
     def dsn(self) -> str:
-        """A server in use by nobody else: the one that is named in the environment, or one of our own."""
-        given = os.environ.get(DSN_VARIABLE)
-        if given is not None:
-            return given
-        return self._stack.enter_context(Server(binaries(VERSIONS[0]), durable=self.durable)).dsn
+        """The server that was given or that the environment names, for use by nobody else; or else one of our own."""
+        given = self._dsn or os.environ.get(DSN_VARIABLE)
+        return given or self._stack.enter_context(Server(binaries(VERSIONS[0]))).dsn
 
     def path(self) -> Path:
         """Where there is nothing yet."""
@@ -61,17 +65,21 @@ class Bench:
         name = f"bench_{os.getpid()}_{next(self._numbers)}"
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
-        self._stack.callback(self._drop, name)
+        if DSN_VARIABLE in os.environ:  # any other server goes, with all that is in it
+            self._stack.callback(self._drop, name)
         return name
 
     def _drop(self, schema: str) -> None:
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
 
-    def dsn_in(self, schema: str, options: str = "") -> str:
-        """The server's address with this schema as the one that is looked in, and other options of the session."""
-        joint = "&" if "?" in self.dsn else "?"
-        return f"{self.dsn}{joint}options={quote(f'-c search_path={schema} {options}'.strip())}"
+    def with_options(self, options: str) -> str:
+        """The server's address with settings of the session, such as `-c search_path=here`."""
+        return f"{self.dsn}{self._joint}options={quote(options)}"
+
+    @property
+    def _joint(self) -> str:
+        return "&" if "?" in self.dsn else "?"
 
     def address(self, medium: Medium) -> str:
         """Where a new store can be made."""
@@ -81,31 +89,51 @@ class Bench:
             case "SQLite":
                 return f"sqlite:{self.path()}.db"
             case "Postgres":
-                return f"{self.dsn}{'&' if '?' in self.dsn else '?'}schema={self.schema()}"
-            case "memory":
-                return "memory:"
+                return f"{self.dsn}{self._joint}schema={self.schema()}"
 
     @contextmanager
-    def store(self, medium: Medium, durability: Durability = "full") -> Iterator[Store]:
+    def opened(self, address: str, durability: Durability | None = None) -> Iterator[Store]:
+        """The store there, with its views; a new one if there is none."""
+        with open_store(address, durability=durability or self._durability) as store:
+            yield store
+
+    @contextmanager
+    def store(self, medium: Medium) -> Iterator[Store]:
         """A new store, with its views."""
-        with open_store(self.address(medium), durability=durability) as opened:
-            yield opened
+        with self.opened(self.address(medium)) as store:
+            yield store
 
     @contextmanager
-    def log(self, medium: Medium, durability: Durability = "full") -> Iterator[Log]:
+    def log(self, medium: Medium) -> Iterator[Log]:
         """A new log, without views."""
-        opened: Log
-        match medium:
-            case "files":
-                opened = JsonlLog(self.path(), durability=durability)
-            case "SQLite":
-                opened = SqliteLog(f"{self.path()}.db", durability=durability)
-            case "Postgres":
-                opened = PostgresLog(self.dsn, schema=self.schema(), durability=durability)
-            case "memory":
-                raise ValueError("a log in memory is not durable, and nothing is measured on it")
-        with closing(opened):
-            yield opened
+        with self.log_at(self.address(medium)) as log:
+            yield log
+
+    @contextmanager
+    def log_at(self, address: str, durability: Durability | None = None) -> Iterator[Log]:
+        """The log of the store there, without its views; a new one if there is none."""
+        durability = durability or self._durability
+        scheme, _, path = address.partition(":")
+        log: Log
+        match scheme:
+            case "jsonl":
+                log = JsonlLog(path, durability=durability)
+            case "sqlite":
+                log = SqliteLog(path, durability=durability)
+            case _:
+                log = PostgresLog(self.dsn, schema=address.rpartition("=")[2], durability=durability)
+        with closing(log):
+            yield log
+
+    def size(self, address: str) -> int:
+        """How many bytes the store there has. Nobody has it open."""
+        scheme, _, path = address.partition(":")
+        match scheme:
+            case "jsonl":
+                return folder_size(Path(path))
+            case "sqlite":
+                return sqlite_size(path)
+        return postgres_size(self.dsn, address.rpartition("=")[2])
 
 
 def settings_of(log: Log) -> str:

@@ -1,4 +1,4 @@
-"""The least that the same durable writes could cost: the same bytes, and the same rows, with nothing around them."""
+"""The least that the same could cost: the same bytes and rows written and read, with nothing around them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from uuid import uuid4
 import psycopg
 
 from benchmarks.bench import Bench, postgres_settings, sqlite_settings
+from benchmarks.rows import Medium
 from eventstore.jsonl import JsonlLog
 from eventstore.log import Append
 from eventstore.memory import MemoryLog
@@ -24,6 +25,7 @@ COLUMNS = ", ".join(WRITTEN)
 
 Row = tuple[Any, ...]
 Insert = Callable[[Sequence[Row]], None]
+Select = Callable[[str, Sequence[object]], list[Row]]
 fdatasync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
@@ -92,7 +94,9 @@ def sqlite_floor(path: Path) -> Iterator[SqlFloor]:
 @contextmanager
 def postgres_floor(bench: Bench) -> Iterator[SqlFloor]:
     """One prepared INSERT for each row, `executemany` in a pipeline, or COPY."""
-    with psycopg.connect(bench.dsn_in(bench.schema()), autocommit=True, prepare_threshold=0) as connection:
+    with psycopg.connect(
+        bench.with_options(f"-c search_path={bench.schema()}"), autocommit=True, prepare_threshold=0
+    ) as connection:
         schema = package_files("eventstore.schema").joinpath("postgres/0001.sql").read_bytes()
         connection.execute(schema, prepare=False)
         connection.execute("ALTER TABLE workflow_events ALTER position SET DEFAULT nextval('workflow_positions')")
@@ -113,3 +117,21 @@ def postgres_floor(bench: Bench) -> Iterator[SqlFloor]:
                     target.write_row(row)
 
         yield SqlFloor(postgres_settings(connection), one, many, copy)
+
+
+@contextmanager
+def selecting(medium: Medium, address: str, bench: Bench) -> Iterator[Select]:
+    """Asks the database a store's views are in, on a bare connection."""
+    if medium == "Postgres":
+        schema = address.rpartition("=")[2]
+        with psycopg.connect(
+            bench.with_options(f"-c search_path={schema}"), autocommit=True, cursor_factory=psycopg.RawCursor
+        ) as server:
+            cursor = server.cursor(binary=True)
+            yield lambda text, arguments: cursor.execute(text.encode(), arguments, prepare=True).fetchall()
+        return
+    path = address.removeprefix("sqlite:")
+    if medium == "files":
+        path = str(Path(address.removeprefix("jsonl:")) / "_views.db")
+    with closing(sqlite3.connect(path)) as file:
+        yield lambda text, arguments: file.execute(text.replace("$", "?"), arguments).fetchall()

@@ -12,7 +12,8 @@ from eventstore.log import Append, NewEvent
 from eventstore.payload import Values
 
 OUTPUT = {"rows": 1024, "checksum": "8c7dd922ad47494fc02c388e12c00eac", "part": "2026-01-31"}
-STREAMS = 100
+STREAMS = 20
+"""Runs that are written to in turn."""
 
 _codec, _values = Codec(), Values(MemoryBlobs())
 
@@ -25,12 +26,14 @@ def completion(task: int) -> NewEvent:
 DATA = completion(1_000).data
 
 
-def beginnings(runs: int = STREAMS) -> list[Append]:
-    """The commit that creates and starts the runs to which completions are appended."""
-    return [
-        Append(f"run-{run}", [_codec.encode(RunCreated("nightly")), _codec.encode(RunStarted("worker"))])
-        for run in range(runs)
-    ]
+def beginning(run: str) -> Append:
+    """Creates and starts a run."""
+    return Append(run, [_codec.encode(RunCreated("nightly")), _codec.encode(RunStarted("worker"))])
+
+
+def beginnings() -> list[Append]:
+    """The commit that begins the runs to which completions are appended."""
+    return [beginning(f"run-{run}") for run in range(STREAMS)]
 
 
 class Commits:

@@ -11,7 +11,7 @@ import msgspec
 if TYPE_CHECKING:
     from benchmarks.bench import Bench
 
-Medium = Literal["files", "SQLite", "Postgres", "memory"]
+Medium = Literal["files", "SQLite", "Postgres"]
 Role = Literal["floor", "ours", "peer"]
 
 
@@ -26,42 +26,58 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     """Events in a turn, where a commit has many."""
     threads: tuple[int, ...]
     processes: tuple[int, ...]
+    clients: int
+    """Processes that append to Postgres at once, where its order of events is what matters."""
     seconds: float
-    """How long several writers work in a turn."""
+    """How long processes work in a turn."""
+    steps: int
+    """Steps of a run."""
+    lengths: tuple[int, ...]
+    """Steps of runs, where what a step takes may depend on how many there are."""
+    reads: int
+    """Events that are read in a turn."""
+    waits: int
+    """Events in a turn that a follower waits for, one by one."""
     small: int
     large: int
-    """Events in stores of which the size matters."""
+    """Events in stores of which the size matters, ten for each run."""
     nodes: tuple[int, ...]
     """Completed tasks of runs."""
-    runs: int
-    """Runs in a store that is asked for a page of them."""
 
 
 TINY = Scale(
     name="tiny",
     rounds=1,
     singles=2,
-    batched=20,
+    batched=10,
     threads=(1, 2),
     processes=(1,),
+    clients=1,
     seconds=0.01,
-    small=50,
-    large=100,
-    nodes=(3, 6),
-    runs=20,
+    steps=2,
+    lengths=(1, 2),
+    reads=10,
+    waits=2,
+    small=20,
+    large=50,
+    nodes=(2, 3),
 )
 QUICK = Scale(
     name="quick",
-    rounds=5,
-    singles=100,
-    batched=2_000,
+    rounds=3,
+    singles=60,
+    batched=1_000,
     threads=(1, 8, 64),
     processes=(1, 8),
-    seconds=0.2,
+    clients=16,
+    seconds=0.1,
+    steps=20,
+    lengths=(20, 100),
+    reads=2_000,
+    waits=50,
     small=5_000,
     large=20_000,
     nodes=(10, 1_000),
-    runs=5_000,
 )
 FULL = Scale(
     name="full",
@@ -70,11 +86,15 @@ FULL = Scale(
     batched=4_000,
     threads=(1, 8, 64),
     processes=(1, 8, 64),
+    clients=16,
     seconds=0.5,
+    steps=20,
+    lengths=(20, 100, 1_000),
+    reads=20_000,
+    waits=200,
     small=10_000,
     large=1_000_000,
     nodes=(10, 1_000, 20_000),
-    runs=100_000,
 )
 
 
