@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 import click
 import msgspec
@@ -84,29 +86,34 @@ def as_json(report: Report) -> bytes:
 @click.command(help="Measure bare floors, this library and other systems, in turns. See docs/PERFORMANCE.md.")
 @click.option("--full", is_flag=True, help="Large stores and many rounds: a quarter of an hour instead of two minutes.")
 @click.option("--only", default="", metavar="TEXT", help="Only rows with this in their name or medium.")
-@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="On the disk to measure.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Where to put the figures.")
-@click.option("--svg", "svg_file", type=click.Path(path_type=Path, dir_okay=False), help="Where to put the picture.")
+@click.option("--folder", type=click.Path(exists=True, file_okay=False, writable=True), help="On the disk to measure.")
+@click.option("--json", "json_file", type=click.File("wb", lazy=False), help="Where to put the figures.")
+@click.option("--svg", "svg_file", type=click.File("w", lazy=False), help="Where to put the picture.")
 @click.option("--write", "into_documents", is_flag=True, help="Put table, figures and picture into docs.")
 def main(
-    full: bool, only: str, folder: Path | None, json_file: Path | None, svg_file: Path | None, into_documents: bool
+    full: bool,
+    only: str,
+    folder: str | None,
+    json_file: IO[bytes] | None,
+    svg_file: IO[str] | None,
+    into_documents: bool,
 ) -> None:
     scale = FULL if full else QUICK
     rows = chosen(scale, only)
     if not rows:
         raise click.BadParameter(f"no row has {only!r} in its name or medium", param_hint="--only")
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-", dir=folder) as place,
-        Bench(Path(place), scale) as bench,
-    ):
+    if only and into_documents:
+        raise click.BadParameter("the documents are for all rows", param_hint="--only")
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=folder) as place, Bench(Path(place), scale) as bench:
         report = measured(rows, bench, lambda result: click.echo("\n".join(lines_of(result))))
     click.echo("\n" + "\n".join(frame(report)))
     if json_file is not None:
-        json_file.write_bytes(as_json(report))
+        json_file.write(as_json(report))
     if svg_file is not None:
-        svg_file.write_text(svg(report))
+        svg_file.write(svg(report))
     if into_documents:
         write(report)
+    sys.exit(any(result.error for result in report.results))
 
 
 if __name__ == "__main__":

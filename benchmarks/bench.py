@@ -56,6 +56,10 @@ class Bench:
         given = self._dsn or os.environ.get(DSN_VARIABLE)
         return given or self._stack.enter_context(Server(binaries(VERSIONS[0]))).dsn
 
+    def leave_out(self, who: str, error: Exception) -> None:
+        """Note that another system does not take part."""
+        self.missing[who] = f"{type(error).__name__}: {error}".partition("\n")[0]
+
     def path(self) -> Path:
         """Where there is nothing yet."""
         return self.folder / f"place-{next(self._numbers)}"

@@ -31,20 +31,32 @@ def milliseconds(ask: Callable[[], object], times: int) -> float:
 def measure(row: Row, bench: Bench) -> Result:
     """Prepare a row's contenders, and give each its turns. One round before the first does not count.
 
-    Collections of garbage are for between the turns: whoever has his turn when one is due would pay for all.
+    Collections of garbage are for between the rounds: whoever has his turn when one is due would pay for all. Another
+    system that fails is out of the row, and named in `bench.missing`; any other failure is the row's.
     """
     with row.contenders(bench) as contenders:
         turns: list[list[float]] = [[] for _ in contenders]
         rounds = row.rounds or bench.scale.rounds
-        gc.collect()
+        out: set[int] = set()
         for number in range(-1 if rounds > 1 else 0, rounds):
+            gc.collect()
             for place in range(len(contenders)):
                 which = (place + number) % len(contenders)
-                figure = contenders[which].turn()
+                if which in out:
+                    continue
+                try:
+                    figure = contenders[which].turn()
+                except Exception as error:
+                    if contenders[which].role != "peer":
+                        raise
+                    bench.leave_out(f"{contenders[which].name}, {row.name}, {row.medium}", error)
+                    out.add(which)
+                    continue
                 if number >= 0:
                     turns[which].append(figure)
-            gc.collect()
-        return Result(row.name, row.medium, row.unit, row.about, figures(row, contenders, turns))
+        stayed = [which for which in range(len(contenders)) if which not in out]
+        found = figures(row, [contenders[which] for which in stayed], [turns[which] for which in stayed])
+        return Result(row.name, row.medium, row.unit, row.about, found)
 
 
 def figures(row: Row, contenders: Sequence[Contender], turns: Sequence[Sequence[float]]) -> tuple[Figure, ...]:

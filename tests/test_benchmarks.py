@@ -1,9 +1,10 @@
-"""The benchmarks measure something in every row. How much is not asked here: no test looks at a clock."""
+"""The benchmarks measure every kind of work. How long it takes is not asked here: no test looks at a clock."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -34,13 +35,14 @@ def bench(tmp_path: Path) -> Bench:
 
 def one_of_each() -> list[Row]:
     """Every kind of work once, the media in turn."""
-    by_name: dict[str, list[Row]] = {}
+    kinds: dict[object, list[Row]] = {}
     for row in rows_of(TINY):
-        by_name.setdefault(row.name, []).append(row)
-    return [rows[number % len(rows)] for number, rows in enumerate(by_name.values())]
+        assert isinstance(row.contenders, partial)
+        kinds.setdefault(row.contenders.func, []).append(row)
+    return [rows[number % len(rows)] for number, rows in enumerate(kinds.values())]
 
 
-def test_every_row_has_figures_in_table_file_and_picture(bench: Bench) -> None:
+def test_every_kind_of_work_has_figures_in_table_file_and_picture(bench: Bench) -> None:
     rows = one_of_each()
     with bench:
         report = measured(rows, bench)
@@ -78,3 +80,35 @@ def test_contenders_take_turns_and_goals_are_held_against_the_ratio(bench: Bench
     assert turns == ["far", "bare", "near", "bare", "near", "far", "near", "far", "bare"]
     assert (bare.met, near.met, far.met) == (None, True, False)
     assert (near.ratio, near.median, near.turns) == (0.7, 70.0, (70.0, 70.0))
+
+
+def test_another_system_that_fails_is_left_out_and_named(bench: Bench) -> None:
+    def fail() -> float:
+        raise OSError("out of order")
+
+    @contextmanager
+    def contenders(_: Bench) -> Iterator[list[Contender]]:
+        yield [Contender("bare", lambda: 1.0, "floor"), Contender("other", fail, "peer")]
+
+    row = Row(name="work", medium="files", unit="events/s", contenders=contenders)
+    assert [figure.contender for figure in measure(row, bench).figures] == ["bare"]
+    assert bench.missing == {"other, work, files": "OSError: out of order"}
+
+
+def test_a_row_that_fails_says_so_and_the_others_go_on(bench: Bench) -> None:
+    def failing(_: Bench) -> AbstractContextManager[list[Contender]]:
+        raise OSError("no space left")
+
+    @contextmanager
+    def working(_: Bench) -> Iterator[list[Contender]]:
+        yield [Contender("bare", lambda: 1.0)]
+
+    rows = [
+        Row(name=name, medium="files", unit="ms", contenders=contenders)
+        for name, contenders in (("first", failing), ("second", working))
+    ]
+    with bench:
+        first, second = measured(rows, bench).results
+    assert (first.error, first.figures) == ("OSError: no space left", ())
+    assert (second.error, len(second.figures)) == ("", 1)
+    assert "  failed: OSError: no space left" in lines_of(first)

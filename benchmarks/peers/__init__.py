@@ -63,7 +63,7 @@ def peers(medium: Medium, bench: Bench, stack: ExitStack) -> Iterator[tuple[str,
             if medium in openers:
                 yield distribution, stack.enter_context(openers[medium](bench))
         except Exception as error:
-            bench.missing[f"{distribution} on {medium}"] = f"{type(error).__name__}: {error}".partition("\n")[0]
+            bench.leave_out(f"{distribution}, {medium}", error)
 
 
 def versions() -> dict[str, str]:
