@@ -61,6 +61,7 @@ def _scale(height: int) -> Iterator[str]:
 
 
 def _row(result: Result, down: int) -> Iterator[str]:
+    yield f'<line x1="{LEFT}" y1="{down}" x2="{RIGHT}" y2="{down}" stroke="#808080" stroke-opacity="0.15"/>'
     yield f'<text x="{LEFT - 12}" y="{down + 4}" text-anchor="end">{escape(f"{result.name}, {result.medium}")}</text>'
     for role in ("floor", "peer", "ours"):
         for figure in result.figures:

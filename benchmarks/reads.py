@@ -162,7 +162,7 @@ MEMORY: Sequence[Row] = tuple(
         medium=medium,
         unit="MiB",
         contenders=partial(memory, medium),
-        goals=(Goal("all of it", at_most=1.05),),
+        goals=(Goal("all of it", at_most=1.1),),
         rounds=1,
         about="The most it ever had. The store holds 1,000,000 events in a full run.",
     )

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from benchmarks.bench import Bench
 from benchmarks.harness import timed
+from benchmarks.payload import STREAMS
 from benchmarks.rows import Contender, Medium
 
 MODULES = {
@@ -37,8 +38,8 @@ class Peer(NamedTuple):
     """
 
     settings: str
-    appends: Callable[[int, int], Work] | None = None
-    """So many commits of so many events, each commit to one of `STREAMS` streams."""
+    appends: Callable[[int, int, int], Work] | None = None
+    """So many commits of so many events, to so many streams in turn; at most `STREAMS`."""
     batches: bool = True
     """Whether a commit can have several events."""
     read_stream: Callable[[], int] | None = None
@@ -81,7 +82,7 @@ def appending(medium: Medium, of: int, number: int, bench: Bench, stack: ExitSta
     """Those that can append commits of so many events; the figure is events per second."""
     for name, peer in peers(medium, bench, stack):
         if peer.appends is not None and (of == 1 or peer.batches):
-            turn = partial(_rate, partial(peer.appends, number, of), number * of)
+            turn = partial(_rate, partial(peer.appends, number, of, STREAMS), number * of)
             yield Contender(name, turn, "peer", peer.settings, peer.unlike)
 
 
@@ -92,7 +93,7 @@ def reading(medium: Medium, events: int, everything: bool, bench: Bench, stack: 
         if peer.appends is None or read is None:
             continue
         of = min(events, 100) if peer.batches else 1
-        peer.appends(events // of, of)()
+        peer.appends(events // of, of, STREAMS if everything else 1)()
         yield Contender(name, partial(_reading_rate, read), "peer", peer.settings, peer.unlike)
 
 

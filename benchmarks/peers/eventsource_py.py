@@ -43,8 +43,8 @@ class Appending:
         self._streams = [StreamId(uuid4(), KIND) for _ in range(STREAMS)]
         self._next = count()
 
-    def appends(self, commits: int, of: int) -> Work:
-        made = [self._commit(of) for _ in range(commits)]
+    def appends(self, commits: int, of: int, streams: int) -> Work:
+        made = [self._commit(of, streams) for _ in range(commits)]
 
         async def all_of_them() -> None:
             for stream, events in made:
@@ -52,8 +52,8 @@ class Appending:
 
         return lambda: self._runner.run(all_of_them())
 
-    def _commit(self, of: int) -> tuple[Any, list[Any]]:
-        stream = self._streams[next(self._next) % STREAMS]
+    def _commit(self, of: int, streams: int) -> tuple[Any, list[Any]]:
+        stream = self._streams[next(self._next) % streams]
         return stream, [
             TaskRunCompleted(aggregate_id=stream.aggregate_id, task_id=f"task-{n}", attempt=1, output=OUTPUT)
             for n in range(of)

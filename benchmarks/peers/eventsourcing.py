@@ -29,8 +29,8 @@ class Recording:
         self._streams = [(uuid4(), count(0)) for _ in range(STREAMS)]
         self._next = count()
 
-    def appends(self, commits: int, of: int) -> Work:
-        made = [self._commit(of) for _ in range(commits)]
+    def appends(self, commits: int, of: int, streams: int) -> Work:
+        made = [self._commit(of, streams) for _ in range(commits)]
 
         def work() -> None:
             for commit in made:
@@ -38,8 +38,8 @@ class Recording:
 
         return work
 
-    def _commit(self, of: int) -> list[StoredEvent]:
-        stream, versions = self._streams[next(self._next) % STREAMS]
+    def _commit(self, of: int, streams: int) -> list[StoredEvent]:
+        stream, versions = self._streams[next(self._next) % streams]
         return [StoredEvent(stream, next(versions), "bench:TaskRunCompleted", DATA) for _ in range(of)]
 
     def read_stream(self) -> int:

@@ -27,13 +27,13 @@ UNLIKE = "one event per commit, no expected version; turns data into JSON and ba
 def peer(storage: Any, runner: asyncio.Runner, settings: str) -> Peer:
     numbers = count()
 
-    def event() -> Any:
+    def event(streams: int) -> Any:
         number = next(numbers)
         data = {"step_id": f"task-{number}", "attempt": 1, "result": OUTPUT}
-        return Event(run_id=f"run-{number % STREAMS}", type=EventType.STEP_COMPLETED, data=data)
+        return Event(run_id=f"run-{number % streams}", type=EventType.STEP_COMPLETED, data=data)
 
-    def appends(commits: int, of: int) -> Work:
-        made = [event() for _ in range(commits * of)]
+    def appends(commits: int, of: int, streams: int) -> Work:
+        made = [event(streams) for _ in range(commits * of)]
 
         async def all_of_them() -> None:
             for each in made:

@@ -15,7 +15,7 @@ from stabilize.events.store.sqlite import SqliteEventStore
 from stabilize.persistence.connection import get_connection_manager
 
 from benchmarks.bench import Bench, postgres_settings, sqlite_settings
-from benchmarks.payload import OUTPUT, STREAMS
+from benchmarks.payload import OUTPUT
 from benchmarks.peers import Open, Peer, Work
 from benchmarks.rows import Medium
 
@@ -25,8 +25,8 @@ UNLIKE = "checks no expected version, and turns data into JSON and back in the m
 def peer(store: Any, settings: str) -> Peer:
     numbers = count()
 
-    def commit(of: int) -> list[Any]:
-        run = f"run-{next(numbers) % STREAMS}"
+    def commit(of: int, streams: int) -> list[Any]:
+        run = f"run-{next(numbers) % streams}"
         return [
             Event(
                 event_type=EventType.TASK_COMPLETED,
@@ -38,8 +38,8 @@ def peer(store: Any, settings: str) -> Peer:
             for n in range(of)
         ]
 
-    def appends(commits: int, of: int) -> Work:
-        made = [commit(of) for _ in range(commits)]
+    def appends(commits: int, of: int, streams: int) -> Work:
+        made = [commit(of, streams) for _ in range(commits)]
 
         def work() -> None:
             for events in made:
