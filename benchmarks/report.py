@@ -15,6 +15,11 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.3g}"
 
 
+def times(ratio: float) -> str:
+    """Two digits behind the point, or two that say something."""
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
+
+
 def verdict(figure: Figure) -> str:
     """The goal, and whether it is met."""
     return "" if figure.met is None else f"{figure.goal}: {'met' if figure.met else 'missed'}"
@@ -26,7 +31,7 @@ def lines_of(result: Result) -> Iterator[str]:
     for figure in result.figures:
         spread = f"{number(figure.low)}–{number(figure.high)}"
         mark = "*" if figure.unlike else ""
-        text = f"  {figure.contender + mark:<34}{number(figure.median):>10}  {spread:<20}{figure.ratio:>8.2f} ×"
+        text = f"  {figure.contender + mark:<34}{number(figure.median):>10}  {spread:<20}{times(figure.ratio):>8} ×"
         yield f"{text}  {verdict(figure)}".rstrip()
     for note in notes_on(result.figures):
         yield f"  * {note}"
@@ -77,15 +82,16 @@ def _frame_lines(report: Report) -> Iterator[str]:
 
 
 def _goals(report: Report) -> Iterator[str]:
-    yield "| goal | medium | who | ratio to the first | wanted | |"
-    yield "|---|---|---|--:|--:|---|"
+    yield "| goal | medium | who | figure | ratio | wanted | |"
+    yield "|---|---|---|--:|--:|--:|---|"
     for result in report.results:
         for figure in result.figures:
             if figure.met is not None:
                 verdict = "met" if figure.met else "**missed**"
+                value = f"{number(figure.median)} {result.unit}"
                 yield (
-                    f"| {result.name} | {result.medium} | {figure.contender} | {figure.ratio:.2f} | {figure.goal} "
-                    f"| {verdict} |"
+                    f"| {result.name} | {result.medium} | {figure.contender} | {value} | {times(figure.ratio)} "
+                    f"| {figure.goal} | {verdict} |"
                 )
 
 
@@ -111,7 +117,7 @@ def _line(result: Result, figure: Figure) -> str:
     who = f"**{figure.contender}**" if figure.role == "ours" else figure.contender
     mark = " \\*" if figure.unlike else ""
     spread = f"{number(figure.low)}–{number(figure.high)}"
-    return f"| {result.medium} | {who}{mark} | {number(figure.median)} | {spread} | {figure.ratio:.2f} |"
+    return f"| {result.medium} | {who}{mark} | {number(figure.median)} | {spread} | {times(figure.ratio)} |"
 
 
 def _notes(results: Sequence[Result]) -> Iterator[str]:

@@ -75,8 +75,8 @@ QUICK = Scale(
     lengths=(20, 100),
     reads=2_000,
     waits=20,
-    small=5_000,
-    large=20_000,
+    small=2_000,
+    large=10_000,
     nodes=(10, 1_000),
 )
 FULL = Scale(
