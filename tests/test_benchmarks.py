@@ -1,0 +1,114 @@
+"""The benchmarks measure every kind of work. How long it takes is not asked here: no test looks at a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+
+from benchmarks import peers
+from benchmarks.__main__ import as_json, measured, rows_of
+from benchmarks.bench import Bench
+from benchmarks.harness import measure
+from benchmarks.picture import svg
+from benchmarks.report import BEGIN, END, lines_of, written_into
+from benchmarks.rows import TINY, Contender, Goal, Report, Row
+from tests.postgres import SERVERS, dsn
+
+
+@pytest.fixture(autouse=True)
+def no_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other systems are measured where they are installed, and tested nowhere."""
+    monkeypatch.setattr(peers, "MODULES", {})
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """The smallest there is."""
+    return Bench(tmp_path, TINY, dsn=dsn(SERVERS[0]), durability="none")
+
+
+def one_of_each() -> list[Row]:
+    """Every kind of work once, the media in turn."""
+    kinds: dict[object, list[Row]] = {}
+    for row in rows_of(TINY):
+        assert isinstance(row.contenders, partial)
+        kinds.setdefault(row.contenders.func, []).append(row)
+    return [rows[number % len(rows)] for number, rows in enumerate(kinds.values())]
+
+
+def test_every_kind_of_work_has_figures_in_table_file_and_picture(bench: Bench) -> None:
+    rows = one_of_each()
+    with bench:
+        report = measured(rows, bench)
+    assert {result.name: result.error for result in report.results if result.error} == {}
+    assert [result.name for result in report.results] == [row.name for row in rows]
+    assert all(len(result.figures) > 0 and all(f.turns for f in result.figures) for result in report.results)
+    assert msgspec.json.decode(as_json(report), type=Report) == report
+    document = written_into(f"before {BEGIN} old {END} after", report)
+    assert document.startswith("before ")
+    assert document.endswith(" after")
+    assert " old " not in document
+    for result in report.results:
+        assert all(figure.contender in document for figure in result.figures)
+        assert len(list(lines_of(result))) > len(result.figures)
+    assert ElementTree.fromstring(svg(report)).tag.endswith("svg")
+
+
+def test_contenders_take_turns_and_goals_are_held_against_the_ratio(bench: Bench) -> None:
+    turns: list[str] = []
+
+    def contender(name: str, figure: float) -> Contender:
+        def turn() -> float:
+            turns.append(name)
+            return figure
+
+        return Contender(name, turn)
+
+    @contextmanager
+    def contenders(_: Bench) -> Iterator[list[Contender]]:
+        yield [contender("bare", 100.0), contender("near", 70.0), contender("far", 10.0)]
+
+    goals = (Goal("near", at_least=0.7), Goal("far", at_least=0.7))
+    row = Row(name="work", medium="files", unit="events/s", contenders=contenders, goals=goals, rounds=2)
+    bare, near, far = measure(row, bench).figures
+    assert turns == ["far", "bare", "near", "bare", "near", "far", "near", "far", "bare"]
+    assert (bare.met, near.met, far.met) == (None, True, False)
+    assert (near.ratio, near.median, near.turns) == (0.7, 70.0, (70.0, 70.0))
+
+
+def test_another_system_that_fails_is_left_out_and_named(bench: Bench) -> None:
+    def fail() -> float:
+        raise OSError("out of order")
+
+    @contextmanager
+    def contenders(_: Bench) -> Iterator[list[Contender]]:
+        yield [Contender("bare", lambda: 1.0, "floor"), Contender("other", fail, "peer")]
+
+    row = Row(name="work", medium="files", unit="events/s", contenders=contenders)
+    assert [figure.contender for figure in measure(row, bench).figures] == ["bare"]
+    assert bench.missing == {"other, work, files": "OSError: out of order"}
+
+
+def test_a_row_that_fails_says_so_and_the_others_go_on(bench: Bench) -> None:
+    def failing(_: Bench) -> AbstractContextManager[list[Contender]]:
+        raise OSError("no space left")
+
+    @contextmanager
+    def working(_: Bench) -> Iterator[list[Contender]]:
+        yield [Contender("bare", lambda: 1.0)]
+
+    rows = [
+        Row(name=name, medium="files", unit="ms", contenders=contenders)
+        for name, contenders in (("first", failing), ("second", working))
+    ]
+    with bench:
+        first, second = measured(rows, bench).results
+    assert (first.error, first.figures) == ("OSError: no space left", ())
+    assert (second.error, len(second.figures)) == ("", 1)
+    assert "  failed: OSError: no space left" in lines_of(first)
