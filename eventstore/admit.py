@@ -63,20 +63,25 @@ def admit(
                 RecordedEvent(
                     position=first_position + len(events),
                     commit=first_position,
-                    stream=entry.stream,
+                    stream=_plain(entry.stream),
                     version=version,
                     id=event.id,
-                    type=event.type,
+                    type=_plain(event.type),
                     schema=event.schema,
                     time=event.time.astimezone(UTC),
                     recorded_at=recorded_at,
                     data=event.data,
-                    meta=dict(event.meta),
-                    content_type=event.content_type,
+                    meta={_plain(key): _plain(value) for key, value in event.meta.items()},
+                    content_type=_plain(event.content_type),
                     hash=digest,
                 )
             )
     return Appended(tuple(events), {stream: head.version for stream, head in heads.items()})
+
+
+def _plain(text: str) -> str:
+    """The text; of a member of an enumeration its value, for which a database could take its name."""
+    return text if type(text) is str else str.__str__(text)
 
 
 def readmit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from enum import Enum
 from uuid import UUID
 
 import pytest
@@ -47,6 +48,18 @@ OPAQUE = {
 STREAM_IDS = st.text(
     st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=250
 ).filter(PURGES.__ne__)
+
+
+class Named(str, Enum):  # noqa: UP042  # unlike a StrEnum, its members are formatted as their names
+    """Texts as many programs keep them."""
+
+    STREAM = "the stream"
+    TYPE = "the.type"
+    CONTENT = "text/plain"
+    KEY = "the key"
+    VALUE = "the value"
+
+
 # How long a durable append takes is not for this contract to say.
 patiently = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -131,6 +144,14 @@ class Keeping(Opening):
         assert (found.id, found.type, found.data, found.schema) == (given.id, given.type, given.data, given.schema)
         assert (found.time, found.meta, found.content_type) == (given.time, given.meta, given.content_type)
         assert list(found.meta) == list(given.meta)
+
+    def test_members_of_enumerations_are_kept_as_their_values(self, log: Log) -> None:
+        given = event(b"1", type=Named.TYPE, content_type=Named.CONTENT, meta={Named.KEY: Named.VALUE})
+        log.append([Append(Named.STREAM, [given])])
+        (kept,) = log.read("the stream")
+        assert (kept.stream, kept.type, kept.content_type) == ("the stream", "the.type", "text/plain")
+        assert kept.meta == {"the key": "the value"}
+        assert log.append([Append(Named.STREAM, [given])]).repeated
 
     @pytest.mark.parametrize("id", [UUID(int=0), UUID(int=1), UUID(int=2**128 - 1)])
     def test_any_uuid_is_an_event_id(self, log: Log, id: UUID) -> None:
