@@ -1,4 +1,4 @@
-"""What the README shows is what happens."""
+"""What the README and the guide show is what happens."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ import pytest
 from tests.docs.blocks import ROOT, blocks_of, run_transcript
 
 
-def test_every_block_runs_in_order_and_prints_what_the_readme_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("document", ["README.md", "docs/GUIDE.md"])
+def test_every_block_runs_in_order_and_prints_what_the_document_says(
+    document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     ran: list[str] = []
     printed = ""
-    for block in blocks_of("README.md"):
+    for block in blocks_of(document):
         if block.language == "python":
             # A module's blocks share their names, as the reader's session does.
-            exec(compile("\n" * (block.line - 1) + block.text, "README.md", "exec"), {"__name__": "readme"})
+            exec(compile("\n" * (block.line - 1) + block.text, document, "exec"), {"__name__": "reader"})
             printed = capsys.readouterr().out
         elif block.language == "console":
             run_transcript(block, tmp_path)
@@ -32,7 +33,7 @@ def test_every_block_runs_in_order_and_prints_what_the_readme_says(
         else:
             assert block.language == "text", f"line {block.line}: nobody tests a block of {block.language!r}"
         ran.append(block.language)
-    assert {"python", "console", "sh", "text"} <= set(ran)
+    assert {"python", "console", "text"} <= set(ran)
 
 
 @pytest.mark.parametrize("document", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
