@@ -23,7 +23,7 @@ from eventstore.follow import PATIENCE, Follower, follow
 from eventstore.hold import Hold
 from eventstore.log import Append, Checkpoint, Log, RecordedEvent
 from eventstore.standing import MOST_NOTES, NOTES, Standing, failure_note, failures, standing
-from eventstore.validate import check_name
+from eventstore.validate import check_kind, check_name
 
 BATCH = 100
 """Events that a handler is given at most at once, unless told otherwise."""
@@ -76,6 +76,9 @@ class Consumer:
         """Begin after the checkpoint of this name. If there is none yet, after the position `begin`: that is the
         beginning of the log, or with `log.head()` its end.
         """
+        if not callable(handle):
+            raise InvalidInput(f"the handler is {type(handle).__name__}", "Give a function of an event.")
+        check_kind(batch, int, "a batch")
         if batch < 1:
             raise InvalidInput(f"a batch of {batch} events", "Give one event at least.")
         self.name, self._log, self._handle, self._batch = name, log, handle, batch

@@ -21,6 +21,13 @@ class EventStoreError(Exception):
         return ""
 
 
+_LISTED_BY = {
+    "run": "List them with `eventstore runs`.",
+    "workflow": "List them with `eventstore workflows`.",
+    "board task": "List them with `eventstore board list`.",
+}
+
+
 class NotFound(EventStoreError, LookupError):
     """A command named something that does not exist. Reads return None instead."""
 
@@ -28,7 +35,8 @@ class NotFound(EventStoreError, LookupError):
 
     def __init__(self, kind: str, id: str, hint: str = "") -> None:
         super().__init__(kind, id, hint)
-        self.kind, self.id, self._hint = kind, id, hint
+        self.kind, self.id = kind, id
+        self._hint = hint or _LISTED_BY.get(kind, "")
 
     def __str__(self) -> str:
         return f"no {self.kind} {self.id!r}"

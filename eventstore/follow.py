@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterator
 from types import TracebackType
 from typing import Self
 
-from eventstore.errors import InvalidInput, Unavailable
+from eventstore.errors import Unavailable
 from eventstore.log import Log, RecordedEvent
-from eventstore.validate import check_name
+from eventstore.validate import check_bounds, check_name, check_several
 
 PATIENCE = 60.0
 """Seconds after which a log that cannot be reached counts as gone."""
@@ -42,6 +42,7 @@ class Follower:
         patience: float = PATIENCE,
     ) -> None:
         self.types, self.streams = _names(types, "event type"), _names(streams, "stream")
+        check_bounds(after)
         self.caught_up = threading.Event()
         self._log, self._position, self._patience = log, after, patience
         self._found: Iterator[RecordedEvent] | None = None
@@ -157,8 +158,7 @@ def follow(
 
 
 def _names(names: Collection[str] | None, kind: str) -> frozenset[str] | None:
-    if isinstance(names, str):
-        raise InvalidInput(f"{names!r} is one {kind}, where several can be given", "Put it into a list.")
+    check_several(names, kind)
     for name in names or ():
         check_name(name, kind)
     return None if names is None else frozenset(names)

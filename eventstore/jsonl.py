@@ -48,7 +48,7 @@ from eventstore.purges import purge_event
 from eventstore.reader import EventReader
 from eventstore.segments import FOLDER, LineReader, Repair, logger
 from eventstore.tail import Tail, Written
-from eventstore.validate import check_name, validate, validate_purge, validate_recorded
+from eventstore.validate import check_bounds, check_name, validate, validate_purge, validate_recorded
 
 HOLDS = "_holds"
 SEGMENT_BYTES = 64 * 1024 * 1024
@@ -227,6 +227,7 @@ class JsonlLog:
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
         check_name(stream)
+        check_bounds(after, until, limit)
         with self._up_to_date():
             end, head = self._index.head(stream).version, self._index.last.next_position - 1
 
@@ -251,6 +252,7 @@ class JsonlLog:
         streams: Collection[str] | None = None,
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
+        check_bounds(after, until, limit, types, streams)
         head = self.head()
 
         def position(event: RecordedEvent) -> int:

@@ -16,7 +16,7 @@ from eventstore.hold import Hold, worker
 from eventstore.hooks import tell
 from eventstore.log import ANY, PURGES, Append, Appended, Checkpoint, Expect, Hook, Purged, RecordedEvent, now
 from eventstore.purges import purge_event, purge_of
-from eventstore.validate import check_name, validate, validate_purge, validate_recorded
+from eventstore.validate import check_bounds, check_name, validate, validate_purge, validate_recorded
 
 
 class MemoryLog:
@@ -88,6 +88,7 @@ class MemoryLog:
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
         check_name(stream)
+        check_bounds(after, until, limit)
         with self._open():
             events = self._streams.get(stream, [])[max(after, 0) : until if until is None else max(until, 0)]
         return islice(reversed(events) if backward else iter(events), limit)
@@ -102,6 +103,7 @@ class MemoryLog:
         streams: Collection[str] | None = None,
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
+        check_bounds(after, until, limit, types, streams)
         with self._open():
             first = bisect_right(self._events, after, key=lambda event: event.position)
             last = None if until is None else bisect_right(self._events, until, key=lambda event: event.position)

@@ -27,7 +27,7 @@ from eventstore.purges import purge_event, purge_of
 from eventstore.session import Argument, Database, Session, Statement
 from eventstore.sql_decide import Lookup, checkpoint_of
 from eventstore.sql_reader import HEAD, LAST, all_events, stream_events
-from eventstore.validate import check_name, validate, validate_purge, validate_recorded
+from eventstore.validate import check_bounds, check_name, validate, validate_purge, validate_recorded
 
 CHECKPOINTS = "SELECT name, position FROM main.checkpoints ORDER BY name"
 SET_CHECKPOINT = """INSERT INTO main.checkpoints VALUES ($1, $2)
@@ -166,6 +166,7 @@ class SqlLog(ABC):
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
         check_name(stream)
+        check_bounds(after, until, limit)
         self._check_open()
         return islice(stream_events(self._rows, self.name, stream, after, until, backward, limit), limit)
 
@@ -179,6 +180,7 @@ class SqlLog(ABC):
         streams: Collection[str] | None = None,
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
+        check_bounds(after, until, limit, types, streams)
         head = self.head()
         last = head if until is None else min(until, head)
         bounds = max(after, 0), last

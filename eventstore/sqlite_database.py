@@ -291,7 +291,10 @@ def translated(error: sqlite3.Error, path: Path) -> EventStoreError:
         sqlite3.SQLITE_LOCKED: "Another connection is writing: try again.",
         sqlite3.SQLITE_FULL: "Free some space and try again: nothing of this call was written.",
         sqlite3.SQLITE_IOERR: "See what the system's log says of the disk, and whether it is full; then try again.",
-        sqlite3.SQLITE_READONLY: "Give this user the right to write the file and its folder.",
+        sqlite3.SQLITE_READONLY: (
+            "Give this user the right to write the file and its folder, or copy the file, with the one of its name and "
+            "-wal if there is one, to where it has that right."
+        ),
         sqlite3.SQLITE_CANTOPEN: "Check that the file is there and that this user may read and write it.",
     }
     return Unavailable(f"the store in {path}: {error}", hints.get(code, ""))

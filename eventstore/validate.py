@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from uuid import UUID
@@ -27,12 +27,12 @@ def validate(commit: Sequence[Append], checkpoint: Checkpoint | None = None) -> 
     Kinds are checked too: a number or a text that only some encoders take would break a file half-way, and a commit
     that is an iterator would be empty by the time it is admitted.
     """
-    _check_kind(commit, Sequence, "the commit")
+    check_kind(commit, Sequence, "the commit")
     believed, ids, size = set(), set(), 0
     for entry in commit:
-        _check_kind(entry, Append, "an entry of the commit")
+        check_kind(entry, Append, "an entry of the commit")
         check_stream(entry.stream)
-        _check_kind(entry.events, Sequence, f"the part of the commit for stream {entry.stream!r}")
+        check_kind(entry.events, Sequence, f"the part of the commit for stream {entry.stream!r}")
         if not isinstance(entry.expected, Expect):
             _check_number(entry.expected, f"the expected version of stream {entry.stream!r}")
         if entry.expected is not ANY:
@@ -40,7 +40,7 @@ def validate(commit: Sequence[Append], checkpoint: Checkpoint | None = None) -> 
                 raise InvalidInput(f"two expectations for stream {entry.stream!r} in one commit", "State one.")
             believed.add(entry.stream)
         for event in entry.events:
-            _check_kind(event, NewEvent, "an event")
+            check_kind(event, NewEvent, "an event")
             size += _check_content(event)
             ids.add(event.id)
     if len(ids) < sum(len(entry.events) for entry in commit):
@@ -52,6 +52,8 @@ def validate(commit: Sequence[Append], checkpoint: Checkpoint | None = None) -> 
 def validate_purge(stream: str, expected: int | Expect, meta: Mapping[str, str] | None) -> None:
     """Refuse what no log can purge, or could not keep a record of. Raises `InvalidInput` or `TooLarge`."""
     validate([Append(stream, expected=expected)])
+    if meta is not None:
+        check_kind(meta, Mapping, "meta")
     _check_content(purge_event(Purged(stream, 0), meta))
 
 
@@ -60,17 +62,17 @@ def validate_recorded(commits: Sequence[Sequence[RecordedEvent]], checkpoint: Ch
 
     Where they stood in the other log is not looked at.
     """
-    _check_kind(commits, Sequence, "what is to be restored")
+    check_kind(commits, Sequence, "what is to be restored")
     for commit in commits:
-        _check_kind(commit, Sequence, "a commit")
+        check_kind(commit, Sequence, "a commit")
         size = 0
         for event in commit:
-            _check_kind(event, RecordedEvent, "an event")
+            check_kind(event, RecordedEvent, "an event")
             check_name(event.stream)
             size += _check_content(event)
             _check_number(event.version, "the version", event.id, least=1)
             _check_time(event.recorded_at, event.id)
-            _check_kind(event.hash, str, "the hash", event.id)
+            check_kind(event.hash, str, "the hash", event.id)
             if event.stream == PURGES:
                 _check_purge(event, alone=len(commit) == 1)
         _check_size(size)
@@ -97,7 +99,7 @@ def _check_purge(event: RecordedEvent, *, alone: bool) -> None:
 def _validate_checkpoint(checkpoint: Checkpoint | None) -> None:
     if checkpoint is None:
         return
-    _check_kind(checkpoint, Checkpoint, "the checkpoint")
+    check_kind(checkpoint, Checkpoint, "the checkpoint")
     check_name(checkpoint.name, "checkpoint name")
     _check_number(checkpoint.position, "the checkpoint's position")
     if checkpoint.previous is not None and checkpoint.previous is not ANY:
@@ -108,6 +110,31 @@ def _check_size(size: int) -> None:
     if size > MAX_COMMIT_BYTES:
         reason = f"{size:,} bytes of data and meta; the limit is {MAX_COMMIT_BYTES:,}"
         raise TooLarge("commit", reason, "Append in parts.")
+
+
+def check_bounds(
+    after: int,
+    until: int | None = None,
+    limit: int | None = None,
+    types: Collection[str] | None = None,
+    streams: Collection[str] | None = None,
+) -> None:
+    """Refuse what no reading can begin or end at, or choose by. Raises `InvalidInput`."""
+    for what, number in (("after", after), ("until", until), ("limit", limit)):
+        if (number is not None or what == "after") and type(number) is not int:
+            raise InvalidInput(f"{what} is {type(number).__name__}, not int", "Give a whole number.")
+    if limit is not None and not 0 <= limit <= MAX_NUMBER:
+        raise InvalidInput(f"limit of {limit}", f"Give a number from 0 to {MAX_NUMBER}.")
+    check_several(types, "event type")
+    check_several(streams, "stream")
+
+
+def check_several(names: Collection[str] | None, kind: str) -> None:
+    """Refuse one name where several can be given. Raises `InvalidInput`."""
+    if isinstance(names, str | bytes):
+        raise InvalidInput(f"{names!r} is one {kind}, where several can be given", "Put it into a list.")
+    if names is not None and not isinstance(names, Collection):
+        raise InvalidInput(f"{type(names).__name__} is no collection of {kind}s", "Give a list.")
 
 
 def check_stream(stream: str) -> None:
@@ -140,7 +167,7 @@ def _check_content(event: NewEvent | RecordedEvent) -> int:
     if len(event.data) > MAX_DATA_BYTES:
         hint = "Keep large values as blobs: commands of the store do that by themselves."
         raise TooLarge("data", f"{len(event.data):,} bytes; the limit is {MAX_DATA_BYTES:,}", hint)
-    _check_kind(event.meta, dict, "meta", event.id)
+    check_kind(event.meta, dict, "meta", event.id)
     size = 0
     for key, value in event.meta.items():
         size += len(_encoded(key, "meta key")) + len(_encoded(value, "meta value"))
@@ -171,9 +198,11 @@ def _check_time(time: datetime, id: UUID) -> None:
         check_zone(time, f" of event {id}")
 
 
-def _check_kind(value: object, kind: type, what: str, id: UUID | None = None) -> None:
+def check_kind(value: object, kind: type, what: str, id: UUID | None = None) -> None:
+    """Refuse what is of another kind. Raises `InvalidInput`."""
     if not isinstance(value, kind):
-        raise InvalidInput(f"{_named(what, id)} is {type(value).__name__}, not {kind.__name__}")
+        reason = f"{_named(what, id)} is {type(value).__name__}, not {kind.__name__}"
+        raise InvalidInput(reason, f"Give one of type {kind.__name__}.")
 
 
 def _check_number(number: object, what: str, id: UUID | None = None, *, least: int = 0) -> None:

@@ -10,13 +10,13 @@ from datetime import datetime
 
 from eventstore.errors import InvalidInput
 from eventstore.session import Argument
-from eventstore.validate import MAX_NUMBER
+from eventstore.validate import MAX_NUMBER, check_kind
 from projections import tables
 from projections.decide_board import Scene
 from projections.rows import BoardDependency, BoardTask
 from projections.run_filter import Status, check_counts, chosen_statuses, json_texts
 from projections.transitions import BOARD_STEPS
-from projections.views import Views
+from projections.views import Views, check_text
 
 BOARD_TASK = "WHERE id = $1"
 _HAS_ALL_TAGS = """NOT EXISTS (SELECT 1 FROM main.json_each($1) AS wanted
@@ -84,12 +84,14 @@ class BoardQueries:
         page before.
         """
         check_counts(after=after, limit=limit)
+        if priority is not None:
+            check_kind(priority, int, "the priority")
         chosen = chosen_statuses(status, BOARD_STEPS)
         return self._tasks(
             BOARD_TASKS,
             _listed(tags),
             min(after, MAX_NUMBER),
-            int(include_deleted),
+            int(bool(include_deleted)),
             None if chosen is None else json_texts(chosen),
             assignee,
             priority,
@@ -131,6 +133,7 @@ class BoardQueries:
         return self._scene(task_ids[0], BELOW, json_texts(task_ids))
 
     def _scene(self, task_id: str, chosen: str, argument: str) -> Scene:
+        check_text(task_id)
         found, edges = self._views.ask(
             tables.query(BoardTask, f"WHERE id IN {chosen} {_AND_WHAT_THEY_NEED} {chosen})", (argument,)),
             tables.query(BoardDependency, f"WHERE task_id IN {chosen}", (argument,)),

@@ -20,6 +20,7 @@ from eventstore.errors import InvalidInput, NotFound, TooLarge, WrongExpectedVer
 from eventstore.failure import Failure, failure_from
 from eventstore.log import ANY, Append, Expect, Log, NewEvent, RecordedEvent
 from eventstore.payload import Values
+from eventstore.validate import check_kind
 from eventstore.values import encode_mapping
 from projections.decide import Events, check_may_change
 from projections.queries import Queries
@@ -142,6 +143,9 @@ class Actor:
         What is too large even for that is cut all the same: that something failed can always be noted.
         """
         failure = failure_from(error, retryable=retryable)
+        check_kind(failure.message, str, "the message of a failure")
+        if failure.retryable is not None:
+            check_kind(failure.retryable, bool, "retryable")
         whole = None
         with contextlib.suppress(TooLarge):
             whole = self._values.keep(msgspec.to_builtins(failure))

@@ -30,7 +30,7 @@ from eventstore.events import (
 )
 from eventstore.failure import Failure
 from eventstore.payload import Value
-from eventstore.validate import check_name
+from eventstore.validate import check_kind, check_name
 from projections.drift import fingerprint
 from projections.rows import Attempt, Output, Run, TaskRun
 from projections.transitions import RESUMABLE, RUN_STEPS, TERMINAL, check_task, is_open, steps_from, task_steps
@@ -149,6 +149,7 @@ def start(
     A completed task may be started again only if an output it was made from is not the one it would be given now.
     """
     run, task = state.run, state.known
+    check_kind(consumes, Mapping, "what an attempt consumes")
     if task.status == "running" and attempt == task.attempt and state.attempt and state.attempt.worker == worker:
         return []
     if run.status != "running":

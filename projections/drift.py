@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from eventstore.errors import InvalidInput
-from eventstore.validate import check_name
+from eventstore.validate import check_kind, check_name
 from projections.rows import TaskRun
 
 KEY = "fingerprint"
@@ -47,6 +47,7 @@ class Drift(msgspec.Struct, frozen=True):
 
 def drift(run_id: str, tasks: Iterable[TaskRun], fingerprints: Mapping[str, str]) -> Drift:
     """Compare the tasks of a run with what they are by now: added ones in the order given, others as scheduled."""
+    check_kind(fingerprints, Mapping, "the fingerprints")
     known = {task.task_id: task for task in tasks}
     there = [(task, fingerprint(task.metadata)) for task in known.values() if task.task_id in fingerprints]
     return Drift(

@@ -16,7 +16,7 @@ from eventstore.errors import NotFound
 from eventstore.failure import Failure
 from eventstore.payload import Values
 from eventstore.session import Argument, Statement
-from eventstore.validate import MAX_NUMBER
+from eventstore.validate import MAX_NUMBER, check_kind
 from projections import tables
 from projections.decide import TaskState
 from projections.decide_rerun import RunState
@@ -145,8 +145,9 @@ class Queries:
         return [(str(run_id), int(position or 0)) for run_id, position in rows]
 
     def _recoverable(self, include_unleased: bool, after: int, limit: int | None) -> tuple[Argument, ...]:
+        check_counts(after=after, limit=limit)
         most = MAX_NUMBER if limit is None else min(limit, MAX_NUMBER)
-        return max(0, min(after, MAX_NUMBER)), timestamp(self._now()), int(include_unleased), max(0, most)
+        return min(after, MAX_NUMBER), timestamp(self._now()), int(bool(include_unleased)), most
 
     def page_runs(
         self,
@@ -194,7 +195,7 @@ class Queries:
 
     def list_forks(self, run_id: str, *, include_deleted: bool = False) -> list[Run]:
         """The runs that were forked from this one, in the order they were created; not those forked from them."""
-        return self._rows(Run, FORKS, (run_id, int(include_deleted)))
+        return self._rows(Run, FORKS, (run_id, int(bool(include_deleted))))
 
     def list_origins(self, run_id: str) -> list[Run]:
         """The run that this one was forked from, the one which that was forked from, and so on; deleted ones, too.
@@ -232,12 +233,14 @@ class Queries:
         Of several with one hash, or if nothing is said, it is the newest. Versions of a deleted definition can still
         be read: runs refer to them.
         """
+        if version is not None:
+            check_kind(version, int, "the version")
         number = None if version is None else min(version, MAX_NUMBER)
         return next(iter(self._rows(WorkflowVersion, WORKFLOW_VERSION, (workflow_id, number, hash))), None)
 
     def list_workflows(self, *, include_deleted: bool = False) -> list[Workflow]:
         """All workflow definitions at their newest versions, by id."""
-        return self._rows(Workflow, WORKFLOWS, (int(include_deleted),))
+        return self._rows(Workflow, WORKFLOWS, (int(bool(include_deleted)),))
 
     def list_workflow_versions(self, workflow_id: str) -> list[WorkflowVersion]:
         """All versions of a workflow definition, oldest first, even if it was deleted."""
@@ -258,6 +261,7 @@ class Queries:
 
     def get_attempt(self, run_id: str, task_id: str, attempt: int) -> Attempt | None:
         """One try of a task run, or None."""
+        check_kind(attempt, int, "the attempt")
         return next(iter(self._rows(Attempt, ATTEMPT, (run_id, task_id, min(attempt, MAX_NUMBER)))), None)
 
     def get_output(self, run_id: str, task_id: str) -> Output | None:

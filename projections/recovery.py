@@ -7,13 +7,14 @@ from functools import partial
 
 import msgspec
 
-from eventstore.errors import BlobCorrupt, BlobMissing, Conflict, InvalidInput, InvalidValue, LogCorrupt, NotFound
+from eventstore.errors import BlobCorrupt, BlobMissing, Conflict, InvalidValue, LogCorrupt, NotFound
 from projections import decide_run
 from projections.commands import Resumption
 from projections.heartbeat import Heartbeat
 from projections.resume import Plan
 from projections.rows import Run
 from projections.run_commands import RunCommands
+from projections.run_filter import check_counts
 from projections.tables import DamagedViews
 
 _DAMAGED = (DamagedViews, BlobMissing, BlobCorrupt, InvalidValue, LogCorrupt)
@@ -76,8 +77,7 @@ class RecoveryCommands(RunCommands):
 
         With `dry_run`, nothing is written, and the runs are as they are now.
         """
-        if limit is not None and limit < 0:
-            raise InvalidInput(f"limit of {limit}", "Give a number from 0.")
+        check_counts(limit=limit)
         self._from_now(lease, "lease")
         claimed: list[Resumption] = []
         broken: list[Broken] = []

@@ -17,6 +17,7 @@ from eventstore.board_events import BOARD_STREAM
 from eventstore.errors import InvalidInput, LogCorrupt, WrongExpectedVersion
 from eventstore.events import RunCreated
 from eventstore.session import Statement
+from eventstore.validate import check_kind
 from projections.commands import Actor
 from projections.findings import REBUILD, Finding, doubts_log
 from projections.orphans import orphans
@@ -124,6 +125,8 @@ class Repairs(Actor):
         Raises `LogInDoubt` if the log itself may be damaged. Give the `report` of `verify_files`, which has looked at
         more.
         """
+        if report is not None:
+            check_kind(report, Report, "the report")
         report = report or verify_open(self._views, self._codec, self._values.blobs)
         plan = plan_repair(report, adopt=adopt, purge=purge)
         if dry_run:

@@ -120,7 +120,9 @@ class RunCommands(Families):
         return self._change_run(run_id, lambda run: decide_run.wait(run, reason, until), epoch)
 
     def complete_run(self, run_id: str, output: object = None, *, epoch: int | None = None) -> Run:
-        """End a run well. Refused while a task of it is running, or a gate or timer open."""
+        """End a run well. Refused while a task of it is running, or a gate or timer open. Tasks that are pending stay
+        so: what a run does not need any more, or what somebody has just invalidated. `resume_plan` tells before.
+        """
         value = None if output is None else self._values.keep(output)
         return self._change_run(
             run_id, lambda run: decide_run.complete(run, self._tasks(run_id, *UNDER_WAY), value), epoch

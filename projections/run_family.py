@@ -21,6 +21,7 @@ from projections.commands import Actor
 from projections.decide import Events, check_epoch, check_may_change
 from projections.rows import Run, TaskRun
 from projections.transitions import TERMINAL
+from projections.views import check_text
 
 TRIES = 10
 """How often a commit over a whole family is refused before the family is brought to rest."""
@@ -56,6 +57,7 @@ class Families(Actor):
         at again, all at once, and the refusal has said their versions. The threads of this process let it pass: it
         takes their turns, too.
         """
+        check_text(run_id)
         seen: dict[str, Member] = {}
         versions: dict[str, int] = {}
         held = {run_id}

@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 from eventstore.chain import timestamp
 from eventstore.errors import InvalidInput
 from eventstore.session import Argument, Statement
-from eventstore.validate import MAX_NUMBER, check_zone
+from eventstore.validate import MAX_NUMBER, check_kind, check_zone
 from eventstore.values import decode_value, encode_mapping, encode_value
 from projections import tables
 from projections.rows import Run, metadata_digest, shown
@@ -84,7 +84,7 @@ class ChosenRuns:
         asked = {
             "status": _only(chosen),
             "statuses": _several(chosen),
-            "workflow": workflow and shown(workflow),
+            "workflow": workflow_shown(workflow),
             "workflow_id": workflow_id,
             "parent": parent,
             "created_from": _moment(created_from, "created_from"),
@@ -93,7 +93,7 @@ class ChosenRuns:
             "pairs": _several(pairs),
         }
         self._arguments: dict[str, Argument] = {name: value for name, value in asked.items() if value is not None}
-        self._deleted = include_deleted
+        self._deleted = bool(include_deleted)
 
     def total(self) -> Statement:
         """How many they are."""
@@ -125,10 +125,20 @@ def _where(names: tuple[str, ...], deleted: bool) -> str:
     return "WHERE " + " AND ".join([*asked, _CREATED, *([] if deleted else [_LIVE])])
 
 
+def workflow_shown(workflow: str | None) -> str | None:
+    """The name of a workflow as the views have it. Raises `InvalidInput` for what is no name."""
+    if workflow is None:
+        return None
+    check_kind(workflow, str, "the workflow")
+    return shown(workflow)
+
+
 def chosen_statuses(status: Status, known: Steps) -> list[str] | None:
     """The statuses that are asked for. Raises `InvalidInput` if one of them is unknown."""
     if status is None:
         return None
+    if not isinstance(status, Collection):
+        raise InvalidInput(f"{status!r} is no status", f"Use one or several of: {', '.join(known)}.")
     chosen = [status] if isinstance(status, str) else list(status)
     for each in chosen:
         if each not in known:
@@ -145,6 +155,8 @@ def check_counts(**counts: int | None) -> None:
 
 def json_texts(texts: Collection[str]) -> str:
     """Texts as one argument, for `main.json_each`. Raises `InvalidInput` if no store can hold one of them."""
+    if not isinstance(texts, Collection):
+        raise InvalidInput(f"{type(texts).__name__} is no collection of texts", "Give a list.")
     for text in texts:
         check_text(text)
     return encode_value(list(texts)).decode()

@@ -12,7 +12,7 @@ from typing import Self
 from eventstore.blobs import Blobs, FileBlobs, MemoryBlobs
 from eventstore.codec import Codec
 from eventstore.disk import Disk, unavailable
-from eventstore.errors import Unavailable
+from eventstore.errors import InvalidInput, Unavailable
 from eventstore.follow import Follower, follow
 from eventstore.jsonl import JsonlLog
 from eventstore.log import Durability, Log, now
@@ -109,6 +109,8 @@ class Store(
 
         A store of files that may be damaged is better not opened at all: see `verify_files`.
         """
+        if not callable(progress):
+            raise InvalidInput(f"progress is {type(progress).__name__}", "Give a function of a number.")
         return verify_open(self.views, self.codec, self.values.blobs, progress)
 
     def rebuild(self, progress: Callable[[int], None] | None = None) -> None:

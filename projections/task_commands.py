@@ -10,7 +10,7 @@ import msgspec
 from eventstore.errors import Conflict, InvalidInput, NotFound
 from eventstore.events import ResultRejected, TaskRunScheduled
 from eventstore.failure import Failure
-from eventstore.validate import check_name
+from eventstore.validate import check_kind, check_name, check_several
 from projections import decide
 from projections.decide import Events, TaskState
 from projections.drift import marked
@@ -46,11 +46,11 @@ class TaskCommands(Telemetry):
         A task that is scheduled already, with the same dependencies, is left as it is; but if it is neither running nor
         completed, and its fingerprint is another one now, it takes that, with the metadata given beside it.
         """
+        check_kind(tasks, Sequence, "what is to be scheduled")
         for task in tasks:
             if not isinstance(task, Task):
                 raise InvalidInput(f"{task!r} is no task", "Give a Task, or use schedule_task for its id.")
-            if isinstance(task.depends_on, str):
-                raise InvalidInput(f"the dependencies of task {task.id!r} are a text", "Give a list of task ids.")
+            check_several(task.depends_on, "task id")
             for task_id in (task.id, *task.depends_on):
                 check_name(task_id, "task id")
             if task.id in task.depends_on:

@@ -10,6 +10,7 @@ import logging
 from eventstore.errors import EventStoreError, InvalidInput, InvalidValue
 from eventstore.events import TELEMETRY_STREAM, ResultRejected
 from eventstore.log import ANY, Append, NewEvent, RecordedEvent
+from eventstore.validate import check_kind
 from projections.commands import Actor
 from projections.run_events import own_event
 
@@ -37,6 +38,7 @@ class Telemetry(Actor):
 
     def telemetry(self, run_id: str) -> list[RecordedEvent]:
         """All that was noted about a run, in that order; nothing for an unknown run."""
+        check_kind(run_id, str, "the run id")
         return list(self._log.read(TELEMETRY_STREAM + run_id))
 
     def _note_rejection(self, run_id: str, rejected: ResultRejected) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from eventstore.errors import EventStoreError, InvalidInput, NotFound
 from eventstore.events import RunEvent
 from eventstore.log import RecordedEvent
-from eventstore.validate import MAX_NUMBER, check_zone
+from eventstore.validate import MAX_NUMBER, check_kind, check_zone
 from projections import bisection, differences, explain, timeline, tree
 from projections.bisection import Predicate
 from projections.commands import Actor
@@ -99,6 +99,7 @@ class Travel(Actor):
         """
         points = [Point(side) if isinstance(side, str) else side for side in (left, right)]
         for point in points:
+            check_kind(point, Point, "what is compared")
             self._known(point.run_id)
         ours, theirs = (self._replayed(point).fold for point in points)
         return differences.differences(ours, theirs, exact=exact)
@@ -109,6 +110,8 @@ class Travel(Actor):
         What becomes true once and stays true is found in few questions. What may become false again needs `monotone` to
         be False: then each version is asked about, from the first one on. Raises `NotFound` for an unknown run.
         """
+        if not callable(predicate):
+            raise InvalidInput(f"the predicate is {type(predicate).__name__}", "Give a function of the run's views.")
         last = self._known(run_id)
         if not monotone:
             return bisection.first_by_scanning(self._events(Point(run_id, last)), self._codec, predicate)

@@ -17,12 +17,11 @@ from eventstore.blobs import RENEWAL
 from eventstore.chain import timestamp
 from eventstore.errors import EventStoreError, InvalidInput, NotFound
 from eventstore.session import Argument, Statement
-from eventstore.validate import MAX_NUMBER, check_zone
+from eventstore.validate import MAX_NUMBER, check_kind, check_zone
 from projections.commands import LONGEST, Actor
 from projections.decide_purge import NeededByForks
 from projections.purge import Purge, PurgedRuns, Refused
-from projections.rows import shown
-from projections.run_filter import Status, chosen_statuses, json_texts
+from projections.run_filter import Status, check_counts, chosen_statuses, json_texts, workflow_shown
 from projections.transitions import RUN_STEPS, TERMINAL
 from projections.views import Views
 
@@ -84,6 +83,7 @@ class Upkeep(Actor):
         """Remove runs for good, as `purge_run` does, in this order. The first that cannot be removed ends it with its
         error, and those before it are gone: with `dry_run` one knows beforehand.
         """
+        check_kind(run_ids, Iterable, "what is to be purged")
         purge = self._purge(reason, grace, dry_run=dry_run)
         with self._log.purging():
             for run_id in run_ids:
@@ -112,8 +112,9 @@ class Upkeep(Actor):
         reason; those that stay because runs were forked from them, and go once these are gone, are only counted.
         """
         check_zone(ended_before)
-        if batch < 1 or (limit is not None and limit < 0):
-            raise InvalidInput(f"a limit of {limit} and batches of {batch}", "Give numbers from 0, and from 1.")
+        check_counts(limit=limit, batch=batch)
+        if batch < 1:
+            raise InvalidInput(f"batches of {batch}", "Give a number from 1.")
         purge = self._purge(reason, grace, dry_run=dry_run)
         statuses = _ended_statuses(status)
         for run_ids in self._ended(ended_before, statuses, workflow, batch, deleted_only=deleted_only):
@@ -153,10 +154,10 @@ class Upkeep(Actor):
     def _ended(
         self, before: datetime, statuses: str, workflow: str | None, batch: int, *, deleted_only: bool
     ) -> Iterator[list[str]]:
-        name = workflow and shown(workflow)
+        name = workflow_shown(workflow)
         last: Argument = MAX_NUMBER
         while True:
-            arguments = (timestamp(before), last, statuses, name, int(deleted_only), batch)
+            arguments = (timestamp(before), last, statuses, name, int(bool(deleted_only)), batch)
             (rows,) = self._views.ask(Statement(ENDED, arguments))
             if not rows:
                 return

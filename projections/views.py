@@ -6,6 +6,8 @@ log's own database, changed in the transaction of each append.
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -16,6 +18,8 @@ from eventstore.session import Session, Statement
 from eventstore.validate import MAX_NUMBER
 from projections.snapshot import Outline, Snapshot
 from projections.tables import Columns, Contents
+
+_COMPARED_ID = re.compile(r"\b(?:\w*id|forked_from|depends_on|assignee|hash) = \$(\d+)")
 
 WithEvents = tuple[Contents, list[Outline], Iterator[RecordedEvent | LogCorrupt]]
 
@@ -60,12 +64,19 @@ class Views(Protocol):
 def check_questions(questions: Iterable[Statement]) -> None:
     """Refuse what not every database can be asked about, so that all of them say the same. Raises `InvalidInput`."""
     for question in questions:
-        for argument in question.arguments:
-            if type(argument) is int:
+        ids = _ids_in(question.text)
+        for place, argument in enumerate(question.arguments, 1):
+            if type(argument) is int and place not in ids:
                 if abs(argument) > MAX_NUMBER:
                     raise InvalidInput(f"{argument} is beyond 64 bits", "No number in a store is.")
             elif argument is not None:
                 check_text(argument)
+
+
+@functools.cache
+def _ids_in(text: str) -> frozenset[int]:
+    """The places of the parameters that ids are compared with. SQLite would compare a number, too, and find nothing."""
+    return frozenset(map(int, _COMPARED_ID.findall(text)))
 
 
 def check_text(text: object) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from eventstore.errors import NotFound, WrongExpectedVersion
 from eventstore.events import WORKFLOW_STREAM, WorkflowSaved
-from eventstore.validate import check_name
+from eventstore.validate import check_kind, check_name
 from projections import decide_workflow
 from projections.commands import Actor
 from projections.decide import Events
@@ -35,6 +35,7 @@ class WorkflowCommands(Actor):
         those of different contents get one each.
         """
         check_name(workflow_id, "workflow id")
+        check_kind(name, str, "the name")
         kept = self._values.keep(definition)
         hash = json_digest(self._values.load(kept))
         wanted = WorkflowSaved(workflow_id, name, 0, hash, kept, self._raw(metadata))
@@ -64,6 +65,7 @@ class WorkflowCommands(Actor):
 
         Again: nothing happens. Raises `NotFound` if there is none.
         """
+        check_name(workflow_id, "workflow id")
 
         def decision(known: Workflow | None) -> Events:
             if known is None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -174,6 +175,13 @@ class Consuming(Opening):
     def test_a_batch_of_nothing_is_refused(self, log: Log) -> None:
         with pytest.raises(InvalidInput):
             work(log, batch=0)
+
+    def test_a_batch_or_a_handler_that_is_none_is_refused(self, log: Log) -> None:
+        wrong: Any = "x"
+        with pytest.raises(InvalidInput):
+            Consumer(log, "echo", lambda _: [], batch=wrong)
+        with pytest.raises(InvalidInput):
+            Consumer(log, "echo", wrong)
 
 
 def consume(log: Log, last: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from eventstore.errors import InvalidInput
 from eventstore.log import PURGES, Append, Log, RecordedEvent
 from eventstore.testing.opening import Opening, datas, event, events, write
 
@@ -133,10 +134,29 @@ class Reading(Opening):
 
     def test_a_negative_limit_is_an_error_and_not_everything(self, log: Log) -> None:
         write(log, "a")
-        with pytest.raises(ValueError, match=r".+"):
-            list(log.read("a", limit=-1))
-        with pytest.raises(ValueError, match=r".+"):
-            list(log.read_all(limit=-1))
+        with pytest.raises(InvalidInput):
+            log.read("a", limit=-1)
+        with pytest.raises(InvalidInput):
+            log.read_all(limit=-1)
+        with pytest.raises(InvalidInput):
+            log.read_all(limit=2**63)
+
+    @pytest.mark.parametrize("bound", ["after", "until", "limit"])
+    @pytest.mark.parametrize("value", ["1", 1.5, [1]])
+    def test_bounds_that_are_no_numbers_are_refused_when_the_read_is_asked_for(
+        self, log: Log, bound: str, value: Any
+    ) -> None:
+        with pytest.raises(InvalidInput):
+            log.read("a", **{bound: value})
+        with pytest.raises(InvalidInput):
+            log.read_all(**{bound: value})
+
+    @pytest.mark.parametrize("value", ["noted", b"noted", 7])
+    def test_one_type_or_stream_where_several_can_be_given_is_refused(self, log: Log, value: Any) -> None:
+        with pytest.raises(InvalidInput):
+            log.read_all(types=value)
+        with pytest.raises(InvalidInput):
+            log.read_all(streams=value)
 
     @pytest.mark.parametrize("begun", [False, True])
     def test_a_read_never_shows_what_is_appended_after_it_was_asked_for(self, log: Log, begun: bool) -> None:

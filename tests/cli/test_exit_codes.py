@@ -85,7 +85,7 @@ def test_a_store_that_cannot_be_made_is_unavailable(run: Run, tmp_path: Path) ->
             assert_refused(run("import", "wfformat", TRACE, "-s", tmp_path / name), 6, "Permission denied")
 
 
-@pytest.mark.parametrize("command", ["show", "events", "outputs", "resume-plan"])
+@pytest.mark.parametrize("command", ["show", "events", "outputs", "resume-plan", "timeline", "tree", "fork", "purge"])
 def test_an_unknown_run_is_not_found(run: Run, address: str, command: str) -> None:
     for run_id in ("nope", "../done", "💥", "x" * 900):
         assert_refused(run(command, run_id, "-s", address), 3, "eventstore runs")
@@ -98,6 +98,7 @@ def test_a_deleted_run_is_not_found(run: Run, address: str) -> None:
 
 def test_an_unknown_task_is_not_found(run: Run, address: str) -> None:
     assert_refused(run("outputs", "done", "nope", "-s", address), 3, "nope")
+    assert_refused(run("approve", "nope", "a", "-s", address), 3, "eventstore runs")
     assert_refused(run("outputs", "failed", "write", "-s", address), 3, "not completed")
 
 

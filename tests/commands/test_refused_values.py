@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,39 @@ IMPOSSIBLE: dict[str, Callable[[Any], object]] = {
     "lone surrogate in a run to purge": lambda store: store.purge_run("\ud800"),
     "list for an id": lambda store: store.start_run(["run"]),
     "bytes for an id": lambda store: store.get_run(b"run"),
+    "number for an id": lambda store: store.get_run(7),
+    "number for a task": lambda store: store.complete_task("run", 7),
+    "list for a run to cancel": lambda store: store.cancel_run(["run"]),
+    "number for a run to purge": lambda store: store.purge_run(7),
+    "number for runs to purge": lambda store: store.purge_named(7),
+    "number for a parent": lambda store: store.list_runs(parent=7),
+    "number for a workflow": lambda store: store.list_runs(workflow=7),
+    "number for a definition": lambda store: store.delete_workflow(7),
+    "number for a hash": lambda store: store.get_workflow_version("w", hash=7),
+    "number for the name of a definition": lambda store: store.save_workflow("w", {}, name=7),
+    "number for a run's telemetry": lambda store: store.telemetry(7),
+    "number for an assignee": lambda store: store.board.list(assignee=7),
+    "number for a task of the board": lambda store: store.board.purge(7),
+    "number for what needs a task": lambda store: store.board.dependents(7),
+    "text for a priority": lambda store: store.board.list(priority="high"),
+    "number for statuses": lambda store: store.list_runs(status=7),
+    "text for an attempt": lambda store: store.get_attempt("run", "a", "first"),
+    "text for a version": lambda store: store.get_workflow_version("w", version="1"),
+    "text for a cursor": lambda store: store.list_recoverable(after="x"),
+    "text for runs to recover": lambda store: store.recover("w", 60, limit="all"),
+    "text for a batch": lambda store: store.purge_runs(ended_before=datetime.now(UTC), batch="all"),
+    "number for what is consumed": lambda store: store.wait_task("run", "b", "approval", consumes=7),
+    "number for dependencies": lambda store: store.schedule_task("run", "c", depends_on=7),
+    "number for tasks": lambda store: store.schedule_tasks("run", 7),
+    "number for fingerprints": lambda store: store.drift("run", 7),
+    "number for a point": lambda store: store.diff("run", 7),
+    "number for a predicate": lambda store: store.bisect("run", 7),
+    "text for what is told of progress": lambda store: store.verify(progress="x"),
+    "text for a report": lambda store: store.repair("x"),
+    "number for types": lambda store: store.follow(types=7),
+    "text for where to follow from": lambda store: store.follow(after="x"),
+    "number for a reason to reject": lambda store: store.reject_task("run", "a", 7),
+    "text for whether to retry": lambda store: store.fail_task("run", "a", "no", retryable="yes"),
     "list for a task": lambda store: store.get_task_run("run", ["a"]),
     "number for the id of a new run": lambda store: store.create_run("flow", run_id=7),
     "number for a title": lambda store: store.board.create(7),
@@ -106,7 +139,7 @@ IMPOSSIBLE: dict[str, Callable[[Any], object]] = {
 
 @pytest.mark.parametrize("ask", IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
 def test_what_nobody_can_mean_is_refused_alike_by_every_store(store: Store, ask: Callable[[Any], object]) -> None:
-    run_of(store, "a")
+    run_of(store, "a", "b")
     store.start_task("run", "a")
     head = store.log.head()
     with pytest.raises(InvalidInput) as caught:

@@ -15,6 +15,7 @@ import pytest
 from eventstore.errors import EventStoreError, InvalidInput, RowCorrupt, Unavailable, UnsupportedStore
 from eventstore.log import Append
 from eventstore.sqlite import SqliteLog
+from eventstore.sqlite_database import translated
 from projections import open_store
 from projections.cli import main
 from tests.crash.children import Children
@@ -231,6 +232,18 @@ def test_without_the_right_to_write_a_store_is_refused_with_a_hint(
     assert path.read_bytes() == before
     with open_store(f"sqlite:{path}") as store:
         assert store.verify().clean
+
+
+def test_a_store_that_can_only_be_read_is_told_to_be_copied(tmp_path: Path) -> None:
+    make_store(tmp_path / "store.db")
+    with (
+        closing(sqlite3.connect(f"file:{tmp_path}/store.db?mode=ro", uri=True)) as connection,
+        pytest.raises(sqlite3.OperationalError) as caught,
+    ):
+        connection.execute("PRAGMA user_version = 1")
+    refused = translated(caught.value, tmp_path / "store.db")
+    assert isinstance(refused, Unavailable)
+    assert "copy the file" in refused.hint
 
 
 def test_a_locked_file_is_told_to_be_tried_again_and_readers_do_not_wait(log: SqliteLog, children: Children) -> None:

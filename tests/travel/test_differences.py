@@ -103,11 +103,13 @@ def test_a_row_that_one_side_lacks_shows_with_its_values(store: Store) -> None:
         ("task_runs", ("a",), "status", None, "pending"),
         ("task_runs", ("a",), "attempt", None, 0),
         ("task_runs", ("a",), "scheduled_at", None, scheduled),
+        ("task_runs", ("a",), "always_run", None, 0),
     ]
     assert told(store.diff("other", Point("other", version=2))) == [
         ("task_runs", ("a",), "status", "pending", None),
         ("task_runs", ("a",), "attempt", 0, None),
         ("task_runs", ("a",), "scheduled_at", scheduled, None),
+        ("task_runs", ("a",), "always_run", 0, None),
     ]
 
 
