@@ -1,7 +1,8 @@
-"""Several writers at once: threads and processes, on streams of their own and on one; and Postgres's order."""
+"""Several writers at once: threads, coroutines, processes, on streams of their own and on one; and Postgres's order."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
@@ -15,6 +16,7 @@ from benchmarks.harness import timed
 from benchmarks.payload import DATA, beginnings, completion
 from benchmarks.rows import Contender, Goal, Medium, Row
 from eventstore.admit import Head, admit
+from eventstore.asynchronous import Async
 from eventstore.log import Append, Log, NewEvent, now
 from eventstore.postgres import Ordering, PostgresLog
 from eventstore.postgres_database import BEGIN, COMMIT, pipelined
@@ -32,8 +34,11 @@ class Threads:
         self._done = 0
 
     def turn(self) -> float:
-        parts = [[self._commit(thread) for _ in range(self._each)] for thread in range(self._number)]
+        parts = self._parts()
         return self._number * self._each / timed(lambda: list(self._pool.map(partial(append_all, self._log), parts)))
+
+    def _parts(self) -> list[list[list[Append]]]:
+        return [[self._commit(thread) for _ in range(self._each)] for thread in range(self._number)]
 
     def _commit(self, thread: int) -> list[Append]:
         self._done += 1
@@ -43,6 +48,32 @@ class Threads:
         self._pool.shutdown()
 
 
+class Coroutines(Threads):
+    """The same by as many coroutines."""
+
+    def __init__(self, log: Log, number: int, total: int, *, one_stream: bool) -> None:
+        super().__init__(log, number, total, one_stream=one_stream)
+        self._facade, self._runner = Async(log), asyncio.Runner()
+
+    def turn(self) -> float:
+        parts = self._parts()
+        return self._number * self._each / timed(lambda: self._runner.run(self._append(parts)))
+
+    async def _append(self, parts: list[list[list[Append]]]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for commits in parts:
+                group.create_task(self._append_in_turn(commits))
+
+    async def _append_in_turn(self, commits: list[list[Append]]) -> None:
+        for commit in commits:
+            await self._facade.append(commit)
+
+    def close(self) -> None:
+        super().close()
+        self._runner.run(self._facade.close())
+        self._runner.close()
+
+
 def writers(number: int) -> str:
     """A contender's name."""
     return "1 writer" if number == 1 else f"{number} writers"
@@ -50,7 +81,7 @@ def writers(number: int) -> str:
 
 @contextmanager
 def in_threads(medium: Medium, views: bool, one_stream: bool, bench: Bench) -> Iterator[list[Contender]]:
-    """The same number of appends by one thread, and by several."""
+    """The same number of appends by one thread, by several, and by coroutines."""
     with ExitStack() as stack:
         log = stack.enter_context(bench.store(medium)).log if views else stack.enter_context(bench.log(medium))
         log.append(beginnings())
@@ -59,6 +90,8 @@ def in_threads(medium: Medium, views: bool, one_stream: bool, bench: Bench) -> I
             total = 2 * max(bench.scale.singles, number)
             threads = stack.enter_context(closing(Threads(log, number, total, one_stream=one_stream)))
             found.append(Contender(writers(number), threads.turn, settings=settings_of(log)))
+        coroutines = stack.enter_context(closing(Coroutines(log, number, total, one_stream=one_stream)))
+        found.append(Contender(f"{number} coroutines", coroutines.turn, settings=settings_of(log)))
         yield found
 
 
