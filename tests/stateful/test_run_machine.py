@@ -22,9 +22,6 @@ from .run_machine import Call, RunMachine, outcome
 
 
 class MachineOnFiles(RunMachine):
-    torn: float | None = None
-    """How much of the next command's commit is in the log when the power fails."""
-
     def opened(self) -> Store:
         return self.open(f"jsonl:{self.root}")
 
