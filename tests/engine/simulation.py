@@ -25,7 +25,7 @@ from .engine import LEASE, RUN, Engine, create
 from .ledger import Memory
 from .oracle import Judge, check
 
-RUNS = int(os.environ.get("EVENTSTORE_ENGINE_RUNS", "30"))
+RUNS = int(os.environ.get("EVENTSTORE_ENGINE_RUNS", "15"))
 RUNS_AT_ONCE = max(1, RUNS // 500)
 """How many runs there are with threads or processes."""
 MOST_ALIVE = 3

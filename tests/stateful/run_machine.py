@@ -7,24 +7,19 @@ and none in the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from eventstore.consumer import Consumer
-from eventstore.errors import EventStoreError
-from eventstore.log import ANY, PURGES, Append, Log, NewEvent, RecordedEvent
 from projections import Store, Task, item, open_store
-from projections.rows import Scalar
-from projections.tables import Contents
 from tests.engine.oracle import Judge
 from tests.engine.simulation import Died, watched
 from tests.stores import NOON, check_views, tables_of
+
+from .outcomes import Call, Rows, outcome, send_mail, told, without_positions
 
 RUNS = ("parent", "child")
 FORKS = ("fork", "another fork")
@@ -34,14 +29,10 @@ ALWAYS = PARTS[1]
 VALUES = (None, 1, 2, "large" * 100, ["other", "large" * 100])
 CHANGES = ("skip_task", "cancel_task", "reuse_task", "invalidate_task", "invalidate_task", "rerun_from")
 ENDS = ("completed", "cancelled", "deleted", "purged")
-MAIL = "mail"
 THRESHOLD = 300
 SNAPSHOT_EVERY = 3
 LEASE = 5
 """Seconds; so many commands, too."""
-
-Call = Callable[[Store], object]
-Rows = dict[str, dict[tuple[object, ...], dict[str, Scalar]]]
 
 places = st.integers(0, 1)
 # Most often one that there is.
@@ -371,10 +362,11 @@ class RunMachine(RuleBasedStateMachine):
         self.compare_everything()
 
     def compare_views(self, place: int) -> None:
-        """The views, and what a run could go on with, are those of the model."""
+        """The views are those of the model, and so is what some run could go on with: another one each time."""
         store = self.stores[place]
         assert without_positions(store, tables_of(store)) == without_positions(self.model, tables_of(self.model))
-        for run in self.model.list_runs():
+        known = self.model.list_runs()
+        for run in known[self.commands % len(known) :][:1] if known else []:
             assert store.resume_plan(run.id) == self.model.resume_plan(run.id)
 
     def compare_everything(self) -> None:
@@ -389,62 +381,9 @@ class RunMachine(RuleBasedStateMachine):
                 judge = Judge(store, run.id)
                 reusable = judge.reusable[-1]
                 plan = store.resume_plan(run.id)
+                assert plan == self.model.resume_plan(run.id)
                 assert {task.task_id: task.digest for task in plan.reusable} == reusable
                 outputs = {task_id: judge.values[task_id, digest] for task_id, digest in reusable.items()}
                 assert list(store.get_completed_node_outputs(run.id).items()) == list(outputs.items())
                 items = [output.task_id for output in store.list_item_outputs(run.id, "t1")]
                 assert items == [task_id for task_id in judge.completions if task_id in PARTS]
-
-
-def outcome(store: Store, call: Call) -> object:
-    """What a command returns or raises, without the positions, which may skip on some backends."""
-    try:
-        return comparable(msgspec.json.decode(msgspec.json.encode(call(store))))
-    except EventStoreError as error:
-        return type(error), error.args
-
-
-def comparable(found: object) -> object:
-    if isinstance(found, dict):
-        return {name: comparable(value) for name, value in found.items() if name not in ("position", "last_position")}
-    return [comparable(each) for each in found] if isinstance(found, list) else found
-
-
-def without_positions(store: Store, contents: Contents) -> Rows:
-    """Tables, with the order of positions instead of these."""
-    order: dict[Scalar, int] = {event.position: place for place, event in enumerate(store.log.read_all())}
-    return {
-        table: {
-            key: {name: order.get(value) if name == "position" and value else value for name, value in row.items()}
-            for key, row in rows.items()
-        }
-        for table, rows in contents.items()
-    }
-
-
-def told(log: Log) -> list[tuple[object, ...]]:
-    """What all events say, without their ids and hashes; of what was purged, only that it was."""
-    return [
-        (
-            event.stream,
-            event.version,
-            event.type,
-            *(() if event.stream == PURGES else (event.time, without_hash(event))),
-        )
-        for event in log.read_all()
-    ]
-
-
-def without_hash(event: RecordedEvent) -> object:
-    """What an event says; of its origin's event, a fork says only which one it is."""
-    return {**msgspec.json.decode(event.data), "hash": ""} if event.type == "runForked" else event.data
-
-
-def send_mail(store: Store) -> int:
-    """Note in a stream of its own that something is completed, once for each completion, whoever dies when."""
-
-    def handle(events: Sequence[RecordedEvent]) -> Iterable[Append]:
-        data = msgspec.json.encode([(event.stream, event.version) for event in events])
-        return [Append(MAIL, [NewEvent(type="mail.sent", data=data, time=events[-1].time)], ANY)]
-
-    return Consumer(store.log, MAIL, handle, types=["taskRunCompleted"]).catch_up()

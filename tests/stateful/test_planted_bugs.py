@@ -25,7 +25,7 @@ from projections.rows import Delete, Output, Patch
 
 from .test_run_machine import MachineOnSqlite
 
-MOST_EXAMPLES = 200
+MOST_EXAMPLES = 1000
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -93,7 +93,7 @@ def test_the_machine_finds_out(plant: Plant, monkeypatch: pytest.MonkeyPatch) ->
         derandomize=True,
         database=None,
         phases=[Phase.generate],
-        stateful_step_count=30,
+        stateful_step_count=20,
         report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
