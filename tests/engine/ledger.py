@@ -16,6 +16,7 @@ class Sight(msgspec.Struct, frozen=True, tag=True):
     had just before it looked and just after.
     """
 
+    run_id: str
     since: int
     until: int
     reusable: list[tuple[str, str]]
@@ -25,6 +26,7 @@ class Sight(msgspec.Struct, frozen=True, tag=True):
 class Claimed(msgspec.Struct, frozen=True, tag=True):
     """An engine has a claim, and goes by this definition."""
 
+    run_id: str
     worker: str
     epoch: int
     definition: Definition
@@ -33,6 +35,7 @@ class Claimed(msgspec.Struct, frozen=True, tag=True):
 class Effect(msgspec.Struct, frozen=True, tag=True):
     """An attempt has had its effect, on account of what was seen before. `output` is None if it failed."""
 
+    run_id: str
     task_id: str
     attempt: int
     worker: str
@@ -45,6 +48,7 @@ class Effect(msgspec.Struct, frozen=True, tag=True):
 class Acknowledged(msgspec.Struct, frozen=True, tag=True):
     """The store has said that the attempt is completed, or that it has failed."""
 
+    run_id: str
     task_id: str
     attempt: int
     completed: bool

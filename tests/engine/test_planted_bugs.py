@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
+import msgspec
 import pytest
 
 import projections.decide
+import projections.decide_run
+import projections.inheritance
 import projections.queries
 import projections.resume
 import projections.task_commands
+from eventstore.codec import Codec
 from eventstore.errors import EventStoreError
+from eventstore.events import TaskRunInterrupted, TaskRunInvalidated
+from eventstore.log import RecordedEvent
 from projections.decide import Events
+from projections.inheritance import ReadStream, Stretch
 from projections.resume import NO_OUTPUT
-from projections.rows import Output
+from projections.rows import Output, Run, TaskRun
+from projections.transitions import is_open
 
 from .simulation import Simulation
 
@@ -61,6 +70,47 @@ def invalidations_that_invalidate_nothing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(projections.decide, "invalidate", invalidate)
 
 
+def forks_that_see_what_comes_after_their_point(patch: pytest.MonkeyPatch) -> None:
+    def stretches(first: RecordedEvent, codec: Codec, read: ReadStream) -> list[Stretch]:
+        return [Stretch(part.stream, part.until + 3) for part in true_stretches(first, codec, read)]
+
+    true_stretches = projections.inheritance.stretches
+    patch.setattr(projections.inheritance, "stretches", stretches)
+
+
+def forks_that_inherit_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(projections.inheritance, "stretches", lambda first, codec, read: [])
+
+
+def forks_without_the_order_of_their_past(patch: pytest.MonkeyPatch) -> None:
+    def inherited(first: RecordedEvent, codec: Codec, read: ReadStream) -> Iterator[RecordedEvent]:
+        for event in true_inherited(first, codec, read):
+            yield msgspec.structs.replace(event, version=-1 - event.version)
+
+    true_inherited = projections.inheritance.inherited
+    patch.setattr(projections.inheritance, "inherited", inherited)
+
+
+def resumptions_that_run_nothing_always(patch: pytest.MonkeyPatch) -> None:
+    def resume(run: Run, tasks: Sequence[TaskRun], *args: Any, **kwargs: Any) -> Events:
+        return [e for e in true_resume(run, tasks, *args, **kwargs) if not isinstance(e, TaskRunInvalidated)]
+
+    true_resume = projections.decide_run.resume
+    patch.setattr(projections.decide_run, "resume", resume)
+
+
+def resumptions_that_take_waits_for_attempts_of_workers(patch: pytest.MonkeyPatch) -> None:
+    query = projections.queries.TASKS_TO_RESUME.replace(
+        "status = 'running'", "(status = 'running' OR waiting_since IS NOT NULL)"
+    )
+    patch.setattr(projections.queries, "TASKS_TO_RESUME", query)
+
+    def interrupt(tasks: Sequence[TaskRun], reason: str) -> Events:
+        return [TaskRunInterrupted(task.task_id, task.attempt, reason) for task in tasks if is_open(task)]
+
+    patch.setattr(projections.decide_run, "_interrupt", interrupt)
+
+
 def simulate_many() -> None:
     for seed in range(MOST_RUNS):
         Simulation(seed).run()
@@ -75,6 +125,11 @@ def simulate_many() -> None:
         completions_that_do_not_say_what_they_were_made_from,
         claims_that_fence_nobody,
         invalidations_that_invalidate_nothing,
+        forks_that_see_what_comes_after_their_point,
+        forks_that_inherit_nothing,
+        forks_without_the_order_of_their_past,
+        resumptions_that_run_nothing_always,
+        resumptions_that_take_waits_for_attempts_of_workers,
     ],
 )
 def test_the_simulation_finds_out(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,41 +1,42 @@
 """A machine that does to runs whatever can be done, in whatever order, and to a store in memory the same.
 
 Two stores have the same place open and are used in turn, as two processes would. A command may be the last of its
-process, which dies just before it appends or just after.
+process, which dies just before it appends or just after. Whoever asks about the past leaves snapshots in the stores,
+and none in the model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from eventstore.errors import EventStoreError
-from eventstore.log import PURGES, Log
-from projections import Store, Task, open_store
-from projections.rows import Scalar
+from projections import Store, Task, item, open_store
 from tests.engine.oracle import Judge
 from tests.engine.simulation import Died, watched
 from tests.stores import NOON, check_views, tables_of
 
+from .outcomes import Call, Rows, outcome, send_mail, told, without_positions
+
 RUNS = ("parent", "child")
-NEEDS = {"t0": (), "t1": ("t0",), "t2": ("t0",), "t3": ("t1", "t2")}
+FORKS = ("fork", "another fork")
+PARTS = (item("t1", 0), item("t1", 1))
+NEEDS = {"t0": (), PARTS[0]: ("t0",), PARTS[1]: ("t0",), "t2": PARTS, "t3": ("t2",)}
+ALWAYS = PARTS[1]
 VALUES = (None, 1, 2, "large" * 100, ["other", "large" * 100])
 CHANGES = ("skip_task", "cancel_task", "reuse_task", "invalidate_task", "invalidate_task", "rerun_from")
 ENDS = ("completed", "cancelled", "deleted", "purged")
 THRESHOLD = 300
+SNAPSHOT_EVERY = 3
 LEASE = 5
 """Seconds; so many commands, too."""
 
-Call = Callable[[Store], object]
-
 places = st.integers(0, 1)
-runs = st.sampled_from(("parent", *RUNS))
+# Most often one that there is.
+runs = st.runner().flatmap(lambda machine: st.sampled_from(machine.known_runs()))
 tasks = st.sampled_from(list(NEEDS))
 # None stands for one with which the command makes sense.
 apt_tasks = st.none() | tasks
@@ -44,6 +45,10 @@ values = st.sampled_from(VALUES)
 beliefs = st.sampled_from((None, None, 0, 0, -1))
 leases = st.sampled_from((None, LEASE))
 reasons = st.sampled_from(("", "why"))
+# How many events of a run are to be left out.
+backs = st.integers(0, 12)
+# Whether whoever dies does so after the append, or before; None: he lives.
+deaths = st.none() | st.booleans()
 
 
 class RunMachine(RuleBasedStateMachine):
@@ -55,11 +60,19 @@ class RunMachine(RuleBasedStateMachine):
         self.commands = 0
         self.dying: bool | None = None
         """Whether the next command's process dies after its append, or before; None: it lives."""
+        self.torn: float | None = None
+        """How much of the next command's commit is in the log when the power fails, if it does."""
         self.model = self.open("memory:")
         self.stores = [self.opened(), self.opened()]
 
     def open(self, address: str) -> Store:
-        return open_store(address, durability="none", clock=lambda: self.time, threshold=THRESHOLD)
+        return open_store(
+            address,
+            durability="none",
+            clock=lambda: self.time,
+            threshold=THRESHOLD,
+            snapshot_every=10**9 if address == "memory:" else SNAPSHOT_EVERY,
+        )
 
     def opened(self) -> Store:
         """The store at `root`, opened once more."""
@@ -75,6 +88,7 @@ class RunMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
+            self.do(0, send_mail, mortal=False)
             self.compare_everything()
             self.reopen()
             self.compare_everything()
@@ -127,24 +141,44 @@ class RunMachine(RuleBasedStateMachine):
         task = self.model.get_task_run(run_id, task_id)
         return None if belief is None or task is None else max(task.attempt + belief, 0)
 
+    def known_runs(self) -> list[str]:
+        """The runs there could be, and those there are several times."""
+        return [*[run.id for run in self.model.list_runs()] * 4, *RUNS, *FORKS]
+
     def apt(self, run_id: str, task_id: str | None, *status: str) -> str:
         """The task; or, if it is None, the newest one in one of these statuses, if there is any."""
         known = [task.task_id for task in self.model.list_task_runs(run_id, status=status)]
         return task_id or (known or list(NEEDS))[-1]
 
-    @initialize(value=values, rounds=st.integers(0, 3))
-    def begin(self, value: object, rounds: int) -> None:
+    @initialize(
+        value=values,
+        rounds=st.integers(0, 4),
+        back=st.none() | backs,
+        some=st.sets(backs, min_size=2, max_size=3),
+        dies_after=deaths,
+    )
+    def begin(self, value: object, rounds: int, back: int | None, some: set[int], dies_after: bool | None) -> None:
         self.create(0, "parent")
         self.do(0, lambda store: store.start_run("parent", worker="first"))
         self.schedule(0, "parent", set(NEEDS), "1", None)
         for _ in range(rounds):
             self.complete_all_that_is_ready(0, "parent", value)
+        if back is not None:
+            self.fork(0, "parent", "fork", back)
+            self.resume(0, "fork", None, force=False)
+        self.look_back(0, "parent", some)
+        self.consume(0, dies_after)
 
     @rule(after=st.booleans())
     def let_the_next_die(self, after: bool) -> None:
         self.dying = after
 
-    @rule(place=places, run_id=runs)
+    @rule(place=places, run_id=runs, fork_id=st.sampled_from((*FORKS, "child")), back=st.none() | backs)
+    def fork(self, place: int, run_id: str, fork_id: str, back: int | None) -> None:
+        version = None if back is None else self.model.log.version(run_id) - back
+        self.do(place, lambda store: store.fork_run(run_id, version=version, fork_id=fork_id))
+
+    @rule(place=places, run_id=st.sampled_from(RUNS))
     def create(self, place: int, run_id: str) -> None:
         parent = "parent" if run_id == "child" else None
         self.do(place, lambda store: store.create_run("flow", run_id=run_id, parent_run_id=parent, input=run_id))
@@ -155,7 +189,10 @@ class RunMachine(RuleBasedStateMachine):
 
     @rule(place=places, run_id=runs, some=st.sets(tasks, min_size=1), fingerprint=st.sampled_from("12"), belief=beliefs)
     def schedule(self, place: int, run_id: str, some: set[str], fingerprint: str, belief: int | None) -> None:
-        known = [Task(task_id, depends_on=NEEDS[task_id], fingerprint=fingerprint) for task_id in sorted(some)]
+        known = [
+            Task(task_id, depends_on=NEEDS[task_id], fingerprint=fingerprint, always_run=task_id == ALWAYS)
+            for task_id in sorted(some)
+        ]
         epoch = self.epoch(run_id, belief)
         self.do(place, lambda store: store.schedule_tasks(run_id, known, epoch=epoch))
 
@@ -179,7 +216,7 @@ class RunMachine(RuleBasedStateMachine):
         number: int | None,
         start: bool,
     ) -> None:
-        task_id = self.apt(run_id, task_id, "running")
+        task_id = self.apt(run_id, task_id, "running", "waiting")
         epoch, attempt = self.epoch(run_id, belief), self.attempt(run_id, task_id, number)
         usage = {"tokens": 1.0}
         self.do(
@@ -203,6 +240,40 @@ class RunMachine(RuleBasedStateMachine):
         epoch, attempt = self.epoch(run_id, belief), self.attempt(run_id, task_id, number)
         usage = {"tokens": 1.0}
         self.do(place, lambda store: store.fail_task(run_id, task_id, error, attempt=attempt, usage=usage, epoch=epoch))
+
+    @rule(
+        place=places,
+        run_id=runs,
+        task_id=apt_tasks,
+        seconds=st.none() | st.integers(1, LEASE),
+        belief=beliefs,
+        number=beliefs,
+    )
+    def wait(
+        self,
+        place: int,
+        run_id: str,
+        task_id: str | None,
+        seconds: int | None,
+        belief: int | None,
+        number: int | None,
+    ) -> None:
+        """A task becomes a gate; or a timer, if there are seconds."""
+        task_id = self.apt(run_id, task_id, "pending", "running")
+        epoch, attempt = self.epoch(run_id, belief), self.attempt(run_id, task_id, number)
+        until = None if seconds is None else self.time + timedelta(seconds=seconds)
+        self.do(place, lambda store: store.wait_task(run_id, task_id, "why", until=until, attempt=attempt, epoch=epoch))
+
+    @rule(place=places, run_id=runs, task_id=apt_tasks, approved=st.booleans(), value=values, number=beliefs)
+    def decide(
+        self, place: int, run_id: str, task_id: str | None, approved: bool, value: object, number: int | None
+    ) -> None:
+        task_id = self.apt(run_id, task_id, "waiting")
+        attempt = self.attempt(run_id, task_id, number)
+        if approved:
+            self.do(place, lambda store: store.approve_task(run_id, task_id, value, attempt=attempt))
+        else:
+            self.do(place, lambda store: store.reject_task(run_id, task_id, "no", attempt=attempt))
 
     @rule(place=places, run_id=runs, task_id=apt_tasks, delay=st.sampled_from((0, 2)), belief=beliefs)
     def retry(self, place: int, run_id: str, task_id: str | None, delay: int, belief: int | None) -> None:
@@ -245,6 +316,35 @@ class RunMachine(RuleBasedStateMachine):
         }
         self.do(place, calls[how], mortal=how != "purged")
 
+    @rule(place=places, dies_after=deaths)
+    def consume(self, place: int, dies_after: bool | None) -> None:
+        """Send mail about all completions since the last time. What is torn is one commit, and these may be two."""
+        if dies_after is not None and self.torn is None:
+            self.dying = dies_after
+        self.do(place, send_mail, mortal=self.torn is None)
+
+    @rule(place=places, run_id=runs, some=st.sets(backs, max_size=3))
+    def look_back(self, place: int, run_id: str, some: set[int]) -> None:
+        """Nothing is different after it; but one look may leave a snapshot for the next one."""
+        for back in sorted(some, reverse=True):
+            version = self.model.log.version(run_id) - back
+            assert self.past(self.stores[place], run_id, version) == self.past(self.model, run_id, version)
+
+    def past(self, store: Store, run_id: str, version: int) -> Rows:
+        return without_positions(store, store.as_of(run_id, version=version).tables)
+
+    def origins(self) -> list[str]:
+        """The runs that have forks."""
+        return [run.forked_from for run in self.model.list_runs(include_deleted=True) if run.forked_from]
+
+    @precondition(lambda self: self.origins())
+    @rule(place=places, cascade=st.booleans())
+    def purge_an_origin(self, place: int, cascade: bool) -> None:
+        """It stays, whoever wants it gone."""
+        origin = self.origins()[-1]
+        self.do(place, lambda store: store.purge_run(origin, force=True, cascade=cascade, grace=0), mortal=False)
+        assert self.model.log.version(origin), "a fork needs it"
+
     @rule(seconds=st.integers(1, 2 * LEASE))
     def let_time_pass(self, seconds: int) -> None:
         self.time += timedelta(seconds=seconds)
@@ -262,10 +362,11 @@ class RunMachine(RuleBasedStateMachine):
         self.compare_everything()
 
     def compare_views(self, place: int) -> None:
-        """The views, and what a run could go on with, are those of the model."""
+        """The views are those of the model, and so is what some run could go on with: another one each time."""
         store = self.stores[place]
-        assert without_positions(store) == without_positions(self.model)
-        for run in self.model.list_runs():
+        assert without_positions(store, tables_of(store)) == without_positions(self.model, tables_of(self.model))
+        known = self.model.list_runs()
+        for run in known[self.commands % len(known) :][:1] if known else []:
             assert store.resume_plan(run.id) == self.model.resume_plan(run.id)
 
     def compare_everything(self) -> None:
@@ -280,40 +381,9 @@ class RunMachine(RuleBasedStateMachine):
                 judge = Judge(store, run.id)
                 reusable = judge.reusable[-1]
                 plan = store.resume_plan(run.id)
+                assert plan == self.model.resume_plan(run.id)
                 assert {task.task_id: task.digest for task in plan.reusable} == reusable
                 outputs = {task_id: judge.values[task_id, digest] for task_id, digest in reusable.items()}
                 assert list(store.get_completed_node_outputs(run.id).items()) == list(outputs.items())
-
-
-def outcome(store: Store, call: Call) -> object:
-    """What a command returns or raises, without the positions, which may skip on some backends."""
-    try:
-        return comparable(msgspec.json.decode(msgspec.json.encode(call(store))))
-    except EventStoreError as error:
-        return type(error), error.args
-
-
-def comparable(found: object) -> object:
-    if isinstance(found, dict):
-        return {name: comparable(value) for name, value in found.items() if name not in ("position", "last_position")}
-    return [comparable(each) for each in found] if isinstance(found, list) else found
-
-
-def without_positions(store: Store) -> dict[str, dict[tuple[object, ...], dict[str, Scalar]]]:
-    """All tables, with the order of positions instead of these."""
-    order = {event.position: place for place, event in enumerate(store.log.read_all())}
-    return {
-        table: {
-            key: {name: order[value] if name == "position" and value else value for name, value in row.items()}  # type: ignore[index]
-            for key, row in rows.items()
-        }
-        for table, rows in tables_of(store).items()
-    }
-
-
-def told(log: Log) -> list[tuple[object, ...]]:
-    """What all events say, without their ids; of what was purged, only that it was."""
-    return [
-        (event.stream, event.version, event.type, *(() if event.stream == PURGES else (event.time, event.data)))
-        for event in log.read_all()
-    ]
+                items = [output.task_id for output in store.list_item_outputs(run.id, "t1")]
+                assert items == [task_id for task_id in judge.completions if task_id in PARTS]

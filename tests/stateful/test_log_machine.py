@@ -97,6 +97,9 @@ def after_a_kill(machine: LogMachine) -> list[Log]:
 TestLogOnFiles = MachineOnFiles.TestCase
 TestLogWithAnEagerIndex = MachineWithAnEagerIndex.TestCase
 TestLogOnSqlite = MachineOnSqlite.TestCase
+TestLogOnFiles.settings = examples(0.65)
+TestLogWithAnEagerIndex.settings = examples(0.65)
+TestLogOnSqlite.settings = examples(0.65)
 
 for tested, order in product(SERVERS, get_args(Ordering)):
     name = f"LogOn{tested.title()}In{order.title()}Order"

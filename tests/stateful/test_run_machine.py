@@ -18,13 +18,11 @@ from tests.postgres import SERVERS, address, schema_for
 from tests.sql_stores import in_schema
 from tests.stores import examples
 
-from .run_machine import Call, RunMachine, outcome
+from .outcomes import Call, outcome
+from .run_machine import RunMachine
 
 
 class MachineOnFiles(RunMachine):
-    torn: float | None = None
-    """How much of the next command's commit is in the log when the power fails."""
-
     def opened(self) -> Store:
         return self.open(f"jsonl:{self.root}")
 
@@ -105,6 +103,6 @@ def be_killed(machine: RunMachine, then: Callable[[], object] = lambda: None) ->
 TestRunsInFiles = MachineOnFiles.TestCase
 TestRunsInSqlite = MachineOnSqlite.TestCase
 TestRunsInPostgres = MachineOnPostgres.TestCase
-TestRunsInFiles.settings = examples(0.08)
-TestRunsInSqlite.settings = examples(0.12)
-TestRunsInPostgres.settings = examples(0.03)
+TestRunsInFiles.settings = examples(0.04)
+TestRunsInSqlite.settings = examples(0.06)
+TestRunsInPostgres.settings = examples(0.02)
