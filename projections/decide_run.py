@@ -81,11 +81,11 @@ def adopt(parent: Run, run_id: str) -> Events:
     return [ChildRunCreated(run_id)]
 
 
-def start(run: Run, worker: str, lease_until: datetime | None) -> Events:
-    """Begin a run that has never been begun."""
+def start(run: Run, tasks: Sequence[TaskRun], worker: str, lease_until: datetime | None) -> Events:
+    """Begin a run that has never been begun. In a fork, tasks that always run do so again."""
     if run.status != "pending":
         raise InvalidTransition(f"run {run.id!r}", run.status, "started", steps_from(RUN_STEPS, run.status))
-    return [RunStarted(worker, run.epoch + 1, lease_until)]
+    return [RunStarted(worker, run.epoch + 1, lease_until), *_again(tasks)]
 
 
 def wait(run: Run, reason: str, until: datetime | None) -> Events:
@@ -118,9 +118,12 @@ def resume(
     if (held and not force) or run.epoch != first_seen_epoch:
         raise held_by(run)
     events: Events = [RunResumed(worker, run.epoch + 1, lease_until)]
-    events += _interrupt(tasks, f"the run was resumed by {worker!r}")
+    return [*events, *_interrupt(tasks, f"the run was resumed by {worker!r}"), *_again(tasks)]
+
+
+def _again(tasks: Sequence[TaskRun]) -> Events:
     again = [task for task in tasks if task.status == "completed" and task.always_run]
-    return events + [TaskRunInvalidated(task.task_id, "it runs in every resumption") for task in again]
+    return [TaskRunInvalidated(task.task_id, "it runs in every resumption") for task in again]
 
 
 def recover(

@@ -90,7 +90,7 @@ def _contradicts(run: Run, to: Move) -> bool:
 
 def _drive(run: Run, tasks: Sequence[TaskRun], to: Move, now: datetime) -> Events:
     if run.status == "pending":
-        return decide_run.start(run, to.worker, to.lease_until)
+        return decide_run.start(run, tasks, to.worker, to.lease_until)
     if run.status == "running":
         raise decide_run.held_by(run)
     return decide_run.resume(

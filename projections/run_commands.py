@@ -113,7 +113,12 @@ class RunCommands(Families):
         once another has resumed the run. `lease` is in seconds; until it has run out nobody else can resume the run
         without force. Without one, anybody can at any time.
         """
-        return self._change_run(run_id, lambda run: decide_run.start(run, worker, self._lease_until(lease)))
+
+        def decision(run: Run) -> Events:
+            tasks = self._queries.tasks_to_resume(run_id) if run.forked_from else ()
+            return decide_run.start(run, tasks, worker, self._lease_until(lease))
+
+        return self._change_run(run_id, decision)
 
     def wait_run(self, run_id: str, reason: str, *, until: datetime | None = None, epoch: int | None = None) -> Run:
         """Note that the run waits for something outside: an approval, a time, a signal."""

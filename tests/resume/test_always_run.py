@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -100,3 +102,12 @@ def test_whether_a_task_always_runs_is_fixed_once_it_is_scheduled(fetching: Stor
     with pytest.raises(Conflict, match="always_run"):
         fetching.schedule_tasks("run", [Task("new"), Task("new", always_run=True)])
     assert fetching.log.version("run") == version
+
+
+@pytest.mark.parametrize("begin", [Store.start_run, Store.resume, partial(Store.update_run, status="running")])
+def test_a_fork_runs_it_again_however_it_is_begun(fetching: Store, begin: Callable[[Store, str], object]) -> None:
+    fetching.fork_run("run", fork_id="fork")
+    begin(fetching, "fork")
+    assert fetching.resume_plan("fork").ready == ("fetch",)
+    assert fetching.resume_plan("run").again == ("fetch",)
+    check_views(fetching)
