@@ -6,7 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,15 +91,6 @@ def test_closing_ends_a_consumer_when_it_has_stored_what_it_is_at(store: Store) 
     asyncio.run(scenario())
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """SIGINT interrupts, also in a suite that a shell has begun in the background, where it would be ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_closes_the_store_and_ends_the_loop(store: Store) -> None:
     async def scenario() -> None:
         async with Async(store) as facade, facade.follow() as events:
