@@ -132,8 +132,11 @@ def _patches(event: msgspec.Struct, recorded: RecordedEvent) -> Iterator[Patch]:
     elif isinstance(event, BoardEvent):
         if recorded.stream == BOARD_STREAM + event.task_id:
             yield from board_patches(event, recorded)
-    elif isinstance(event, Purged) and recorded.stream == PURGES:
-        yield from removal(event.stream)
+    elif isinstance(event, Purged):
+        if recorded.stream == PURGES:
+            yield from removal(event.stream)
+    else:
+        yield from _task_patches(event, recorded, timestamp(recorded.time))
 
 
 def removal(stream: str) -> Iterator[Patch]:
