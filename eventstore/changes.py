@@ -9,9 +9,10 @@ from pathlib import Path
 _POLL_SECONDS = 0.05
 
 
-def folder_changes(folder: Path, deadline: float | None, *, prefix: str = "") -> Iterator[None]:
-    """Yields when a file in the folder whose name begins like this changes, and now and then in case the system does
-    not tell; ends in time. Where the system cannot tell, or has no more watches to give, now and then is all.
+def folder_changes(folder: Path, deadline: float | None, *, prefix: str = "") -> Iterator[bool]:
+    """Yields True when a file in the folder whose name begins like this changes, and False now and then in case the
+    system does not tell; ends in time. Where the system cannot tell, or has no more watches to give, now and then is
+    all.
     """
     from watchfiles import watch  # not needed by who never waits
 
@@ -32,10 +33,10 @@ def folder_changes(folder: Path, deadline: float | None, *, prefix: str = "") ->
             ):
                 ours = any(Path(path).name.startswith(prefix) for _, path in changes)
                 if ours or time.monotonic() - told >= _POLL_SECONDS:
-                    yield
+                    yield ours
                     told = time.monotonic()
                 if remaining() <= 0:
                     return
         except (OSError, RuntimeError):  # what watchfiles raises, its own internal error included
             time.sleep(max(remaining(), 0))  # nothing tells of changes here: whoever waits looks again then
-            yield
+            yield False

@@ -22,8 +22,8 @@ from eventstore.postgres_database import ImpatientConnection, PostgresDatabase
 
 NOTIFY = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, '')"
 
-NOTIFY_SECONDS = 0.03
-"""Commits that come closer together than this are told of at once."""
+NOTIFY_SECONDS = 0.01
+"""Commits that come closer together than this are told of at once. Each time costs a follower 0.3 ms of CPU or more."""
 _POLL_SECONDS = 0.05
 _HEARING_POLL_SECONDS = 1.0
 _RECONNECT_SECONDS = 1.0

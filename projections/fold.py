@@ -8,7 +8,7 @@ from typing import Self
 from eventstore.codec import Codec
 from eventstore.log import RecordedEvent
 from projections.project import project
-from projections.rows import BY_TABLE, Key, Patch, Put, RowT, Scalar, defaults, parse
+from projections.rows import BY_TABLE, Key, Patch, Put, RowT, Scalar, defaults, parse, parse_all
 
 Columns = dict[str, Scalar]
 
@@ -45,7 +45,7 @@ class Fold:
 
     def rows(self, kind: type[RowT]) -> list[RowT]:
         """The table's rows, typed, in the order their keys first came up."""
-        return [parse(kind, (*key, *columns.values())) for key, columns in self.tables[kind.TABLE].items()]
+        return parse_all(kind, [(*key, *columns.values()) for key, columns in self.tables[kind.TABLE].items()])
 
     def row(self, kind: type[RowT], *key: str | int) -> RowT | None:
         """One row, typed, or None."""

@@ -30,8 +30,10 @@ from projections.views import WithEvents, check_questions
 
 _EVENTS_AT_ONCE = 2_000
 
-UNPROJECTED = """SELECT 1 FROM main.workflow_events
-    WHERE projected = 0 AND position > (SELECT COALESCE(max(position), 0) FROM main.caught_up) LIMIT 1"""
+# For max() Postgres looks at the end of an index. Asked for any such event, it reads the whole table where most were
+# appended without the views: 50 ms for 300,000, with each query.
+UNPROJECTED = """SELECT 1 WHERE (SELECT max(position) FROM main.workflow_events WHERE projected = 0)
+    > (SELECT COALESCE(max(position), 0) FROM main.caught_up)"""
 # The note that a run was forked means nothing to that run's rows, however many there are of them.
 UNPROJECTED_STREAMS = """SELECT run_id, min(sequence) FROM main.workflow_events
     WHERE projected = 0 AND position > (SELECT COALESCE(max(position), 0) FROM main.caught_up)

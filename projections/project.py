@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -22,6 +22,7 @@ from eventstore.events import (
     RunCompleted,
     RunCreated,
     RunDeleted,
+    RunEvent,
     RunFailed,
     RunForked,
     RunLeaseRenewed,
@@ -94,6 +95,7 @@ _RUN_EVENTS = (
     RunCancelled,
     RunDeleted,
 )
+_TASK_EVENTS = frozenset(get_args(RunEvent)) - frozenset(_RUN_EVENTS)
 
 
 def project(event: msgspec.Struct, recorded: RecordedEvent) -> Iterator[Patch]:
@@ -116,7 +118,9 @@ def _shown(values: Iterable[Any]) -> tuple[Any, ...]:
 
 
 def _patches(event: msgspec.Struct, recorded: RecordedEvent) -> Iterator[Patch]:
-    if isinstance(event, _RUN_EVENTS):
+    if type(event) in _TASK_EVENTS:  # most are, and looking whether they are something else would take 1 µs
+        yield from _task_patches(event, recorded, timestamp(recorded.time))
+    elif isinstance(event, _RUN_EVENTS):
         happened = timestamp(recorded.time)
         values = {"version": recorded.version, "updated_at": happened, **_run_values(event, recorded, happened)}
         yield Put(Run.TABLE, (recorded.stream,), values)

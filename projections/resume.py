@@ -142,10 +142,8 @@ def stale_outputs(outputs: Sequence[Output]) -> dict[str, str]:
     """
     by_task = {output.task_id: output for output in outputs}
     reasons: dict[str, str] = {}
-    dependants: dict[str, list[str]] = {}
     for output in outputs:
         for needed, digest in (output.consumed or {}).items():
-            dependants.setdefault(needed, []).append(output.task_id)
             there = by_task.get(needed)
             if (there.digest if there else NO_OUTPUT) == digest:
                 continue
@@ -155,6 +153,12 @@ def stale_outputs(outputs: Sequence[Output]) -> dict[str, str]:
                 reasons.setdefault(output.task_id, f"made without an output of {needed!r}, which has one now")
             else:
                 reasons.setdefault(output.task_id, f"made from another output of {needed!r}")
+    if not reasons:  # as nearly always, and half of the work is done
+        return {}
+    dependants: dict[str, list[str]] = {}
+    for output in outputs:
+        for needed in output.consumed or {}:
+            dependants.setdefault(needed, []).append(output.task_id)
     spreading = list(reasons)
     while spreading:
         cause = spreading.pop()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import UnionType
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -25,6 +25,9 @@ from eventstore.payload import Value
 
 Scalar = str | int | float | None
 Key = tuple[str | int, ...]
+
+_MANY = 4
+"""From so many rows on, reading them column by column is quicker."""
 
 
 class Put(msgspec.Struct, frozen=True):
@@ -45,7 +48,7 @@ class Delete(msgspec.Struct, frozen=True):
 Patch = Put | Delete
 
 
-class Workflow(msgspec.Struct, frozen=True, kw_only=True):
+class Workflow(msgspec.Struct, frozen=True):
     """A workflow definition, at its newest version."""
 
     TABLE: ClassVar[str] = "workflows"
@@ -62,7 +65,7 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True):
     deleted_at: datetime | None = None
 
 
-class WorkflowVersion(msgspec.Struct, frozen=True, kw_only=True):
+class WorkflowVersion(msgspec.Struct, frozen=True):
     """What a workflow definition was at one of its versions. The metadata are the newest that this version had."""
 
     TABLE: ClassVar[str] = "workflow_versions"
@@ -78,7 +81,7 @@ class WorkflowVersion(msgspec.Struct, frozen=True, kw_only=True):
     saved_at: datetime | None = None
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class Run(msgspec.Struct, frozen=True):
     """One execution of a workflow. `version` is that of the last event about the run itself, not about its tasks, and
     `claimed_version` that of the last start or resumption. `write_once` names the metadata that never change again.
 
@@ -121,7 +124,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     inherits: int = 0
 
 
-class RunMetadata(msgspec.Struct, frozen=True, kw_only=True):
+class RunMetadata(msgspec.Struct, frozen=True):
     """One thing that a run's metadata say, by the digest of its key and value; see `metadata_digest`."""
 
     TABLE: ClassVar[str] = "run_metadata"
@@ -132,7 +135,7 @@ class RunMetadata(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
 
-class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
+class TaskRun(msgspec.Struct, frozen=True):
     """One task of a run. `attempt` is the newest one's number, 0 before the first. `waiting_since` is when that began
     to wait for something outside; None if it does not. `always_run` is 1 if every resumption runs the task again.
     """
@@ -161,7 +164,7 @@ class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
     waiting_since: datetime | None = None
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+class Attempt(msgspec.Struct, frozen=True):
     """One try of a task run. `digest` is that of its output, which the event of its end holds, at this `version`.
     `decision` is `approved` or `rejected` if it waited and somebody has decided that, and `decided_by` who, if noted.
     `inherited` is 1 if it was started in the run's origin.
@@ -190,7 +193,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     inherited: int = 0
 
 
-class Output(msgspec.Struct, frozen=True, kw_only=True):
+class Output(msgspec.Struct, frozen=True):
     """The output of a task's effective completion: the one that nothing later in the run supersedes."""
 
     TABLE: ClassVar[str] = "node_outputs"
@@ -207,7 +210,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
 
 
-class BlobReference(msgspec.Struct, frozen=True, kw_only=True):
+class BlobReference(msgspec.Struct, frozen=True):
     """A stream has an event that refers to a blob."""
 
     TABLE: ClassVar[str] = "blob_references"
@@ -218,7 +221,7 @@ class BlobReference(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
 
-class BoardTask(msgspec.Struct, frozen=True, kw_only=True):
+class BoardTask(msgspec.Struct, frozen=True):
     """One task of the board. `claim` counts how often it was given to somebody, and fences. `manual` is 1 if it was
     blocked by hand. `version` is that of the task's last event.
     """
@@ -246,7 +249,7 @@ class BoardTask(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 0
 
 
-class BoardDependency(msgspec.Struct, frozen=True, kw_only=True):
+class BoardDependency(msgspec.Struct, frozen=True):
     """One task of the board needs another one to be done."""
 
     TABLE: ClassVar[str] = "board_dependencies"
@@ -302,11 +305,23 @@ def shown(text: str) -> str:
 
 def parse(kind: type[RowT], columns: tuple[Scalar, ...]) -> RowT:
     """The row these columns, in the order of the table, stand for."""
-    values: dict[str, Any] = {
-        name: None if column is None else parser(column)
-        for (name, parser), column in zip(_parsers(kind.TABLE), columns, strict=True)
-    }
-    return kind(**values)
+    values: list[Any] = [
+        None if column is None else parser(column)
+        for column, (parser, _) in zip(columns, _parsers(kind.TABLE), strict=True)
+    ]
+    return kind(*values)
+
+
+def parse_all(kind: type[RowT], rows: Sequence[tuple[Scalar, ...]]) -> list[RowT]:
+    """The same for many rows."""
+    if len(rows) < _MANY:
+        return [parse(kind, row) for row in rows]
+    # Column by column, as most hold values already: a third of the time that it takes row by row.
+    values: list[Sequence[Any]] = [
+        column if done.issuperset(map(type, column)) else [None if c is None else parser(c) for c in column]
+        for column, (parser, done) in zip(zip(*rows, strict=True), _parsers(kind.TABLE), strict=True)
+    ]
+    return list(map(kind, *values))
 
 
 def json_column(value: object) -> str | None:
@@ -329,13 +344,15 @@ def defaults(table: str) -> dict[str, Scalar]:
 
 
 @functools.cache
-def _parsers(table: str) -> tuple[tuple[str, Callable[[Any], object]], ...]:
+def _parsers(table: str) -> tuple[tuple[Callable[[Any], Any], frozenset[object]], ...]:
+    """What makes a value of each column, and the types of those that are values already."""
     kind = BY_TABLE[table]
     hints = get_type_hints(kind)
-    return tuple((name, _parser(hints[name])) for name in kind.__struct_fields__)
+    parsers = [_parser(hints[name]) for name in kind.__struct_fields__]
+    return tuple((parser, frozenset((parser, type(None)))) for parser in parsers)
 
 
-def _parser(hint: Any) -> Callable[[Any], object]:
+def _parser(hint: Any) -> Callable[[Any], Any]:
     if isinstance(hint, UnionType):
         hint = next(part for part in get_args(hint) if part is not type(None))
     if get_origin(hint) is Literal:

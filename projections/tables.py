@@ -14,7 +14,7 @@ import msgspec
 
 from eventstore.errors import Unavailable
 from eventstore.session import Argument, Session, Statement
-from projections.rows import BY_TABLE, Key, Patch, Put, Row, RowT, Run, Scalar, parse
+from projections.rows import BY_TABLE, Key, Patch, Put, Row, RowT, Run, Scalar, parse_all
 
 FORGET_SNAPSHOTS = "DELETE FROM main.snapshots WHERE run_id = $1"
 FORGET_ALL_SNAPSHOTS = "DELETE FROM main.snapshots"
@@ -120,10 +120,10 @@ def query(kind: type[RowT], rest: str, arguments: Sequence[Argument] = ()) -> St
     return Statement(_select(kind.TABLE, rest), arguments)
 
 
-def parsed(kind: type[RowT], rows: Iterable[Columns]) -> list[RowT]:
+def parsed(kind: type[RowT], rows: Sequence[Columns]) -> list[RowT]:
     """The typed rows that these columns stand for. Raises `DamagedViews`."""
     try:
-        return [parse(kind, row) for row in rows]
+        return parse_all(kind, rows)
     except (msgspec.DecodeError, ValueError) as error:
         hint = "The events are safe: run `eventstore rebuild`."
         raise DamagedViews(f"a row of the table {kind.TABLE} is damaged: {error}", hint) from error

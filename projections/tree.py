@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -33,7 +33,7 @@ def descendants(run_id: str) -> Statement:
     return tables.query(Run, DESCENDANTS, (run_id,))
 
 
-def branches(run_id: str, rows: Iterable[Columns]) -> Iterator[Branch]:
+def branches(run_id: str, rows: Sequence[Columns]) -> Iterator[Branch]:
     """The rows of a run and all below it as a tree, each run once. Parents may be at the end of chains of any length,
     or, if programs have made them so, below their own children.
     """
