@@ -336,9 +336,8 @@ class JsonlLog:
                     return Purged(stream, 0)
                 (last,) = self.read(stream, backward=True, limit=1)
                 purged = Purged(stream, version, version, last.position, last.hash)
-                record: Ticket[_Request, Appended] = Ticket(
-                    _Request([Append(PURGES, [purge_event(purged, meta)])], None)
-                )
+                request = _Request([Append(PURGES, [purge_event(purged, meta)])], None)
+                record = Ticket[_Request, Appended](request)
                 with self._mutex:
                     self._publish(self._tail.write(self._admit([record]), durable=True))
                     self._tail.finish_purges()
