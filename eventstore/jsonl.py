@@ -15,12 +15,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from uuid import UUID
 
 import msgspec
 
 from eventstore.admit import check_expected
+from eventstore.background_sync import BackgroundSync
 from eventstore.changes import folder_changes
 from eventstore.disk import Disk
 from eventstore.errors import Closed, EventStoreError, InvalidInput, LogCorrupt, Unavailable
@@ -52,7 +54,6 @@ from eventstore.validate import check_bounds, check_name, validate, validate_pur
 
 HOLDS = "_holds"
 SEGMENT_BYTES = 64 * 1024 * 1024
-BATCH_SECONDS = 0.05
 _CLOSED = "closed"
 
 
@@ -65,7 +66,7 @@ class JsonlLog:
     """A log in a folder, for any number of threads and processes of one machine.
 
     `durability` says what a crash of the *machine* can cost; a crash of the process costs nothing acknowledged at any
-    level. `"full"`: nothing. `"batched"`: the last `BATCH_SECONDS` of commits. `"none"`: everything since the segment
+    level. `"full"`: nothing. `"batched"`: the last twentieth of a second. `"none"`: everything since the segment
     was begun or the index last written. At every level what is left after a crash is a prefix of what was appended.
     """
 
@@ -103,8 +104,7 @@ class JsonlLog:
         self._reader = EventReader(self._disk, self._index, self._mutex, self._check_open)
         self._in_flight = False
         self._closed = ""
-        self._syncer: threading.Thread | None = None
-        self._stop = threading.Event()
+        self._background = BackgroundSync(self._sync_if_behind)
         self._process = os.getpid()
 
     def __repr__(self) -> str:
@@ -148,7 +148,7 @@ class JsonlLog:
                 self._in_flight = False
                 self._publish(written)
         if self.durability == "batched" and written:
-            self._sync_soon()
+            self._background.soon()
 
     @contextlib.contextmanager
     def _at_the_end(self) -> Iterator[None]:
@@ -253,10 +253,7 @@ class JsonlLog:
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
         check_bounds(after, until, limit, types, streams)
-        head = self.head()
-
-        def position(event: RecordedEvent) -> int:
-            return event.position
+        head, position = self.head(), attrgetter("position")
 
         def events(after: int, until: int) -> Iterator[RecordedEvent]:
             if streams is not None:
@@ -341,9 +338,8 @@ class JsonlLog:
                     return Purged(stream, 0)
                 (last,) = self.read(stream, backward=True, limit=1)
                 purged = Purged(stream, version, version, last.position, last.hash)
-                record: Ticket[_Request, Appended] = Ticket(
-                    _Request([Append(PURGES, [purge_event(purged, meta)])], None)
-                )
+                request = _Request([Append(PURGES, [purge_event(purged, meta)])], None)
+                record = Ticket[_Request, Appended](request)
                 with self._mutex:
                     self._publish(self._tail.write(self._admit([record]), durable=True))
                     self._tail.finish_purges()
@@ -381,7 +377,7 @@ class JsonlLog:
         if self._closed == _CLOSED or self._process != os.getpid():
             return
         with self._group.turn(), self._end:
-            self._stop.set()
+            self._background.stop()
             if self._closed == _CLOSED:
                 return
             self._closed = _CLOSED
@@ -390,8 +386,7 @@ class JsonlLog:
                     self._tail.close()
             finally:
                 self._disk.release()
-        if self._syncer is not None:
-            self._syncer.join()
+        self._background.join()
 
     def _check_open(self) -> None:
         reason = self._closed or self._tail.broken
@@ -400,14 +395,7 @@ class JsonlLog:
         if reason:
             raise Closed(f"the log in {self.root}", "" if reason == _CLOSED else reason)
 
-    def _sync_soon(self) -> None:
-        if self._syncer is None:
-            self._syncer = threading.Thread(target=self._keep_syncing, name="eventstore-sync", daemon=True)
-            self._syncer.start()
-
-    def _keep_syncing(self) -> None:
-        while not self._stop.wait(BATCH_SECONDS):
-            with contextlib.suppress(EventStoreError):
-                if self._tail.behind:
-                    with self._at_the_end():
-                        self._tail.sync()
+    def _sync_if_behind(self) -> None:
+        if self._tail.behind:
+            with self._at_the_end():
+                self._tail.sync()

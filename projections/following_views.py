@@ -1,4 +1,4 @@
-"""Views that follow their log: tables behind a checkpoint, and the run folders beside them.
+"""Views that follow their log: tables behind a checkpoint; run folders follow these.
 
 They are told of every commit this process makes and catch up with those of others before every read, so who has
 appended reads what they wrote. Disposable: a lost, foreign or contradicting database is made again from the log.
@@ -12,18 +12,18 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files as package_files
-from itertools import islice
+from itertools import chain, islice
 
 from eventstore.codec import Codec
+from eventstore.disk import Disk
 from eventstore.errors import Closed, LogCorrupt, Unavailable, lone_surrogate
-from eventstore.log import Log, RecordedEvent
+from eventstore.log import PURGES, Log, RecordedEvent
 from eventstore.session import Session, Statement
 from eventstore.sqlite_session import SqliteSession, connect, transaction
 from projections import tables
+from projections.following_folders import FollowingFolders
 from projections.inheritance import with_inherited
 from projections.project import project
-from projections.rows import Patch
-from projections.run_files import RunFiles
 from projections.snapshot import Snapshot, event_at, keep, outlines
 from projections.tables import Columns, DamagedViews
 from projections.views import WithEvents, check_questions
@@ -46,15 +46,21 @@ class FollowingViews:
     It is a log's `Hook`. Raises `Unavailable` when the database cannot be used.
     """
 
-    def __init__(self, database: str, log: Log, codec: Codec, files: RunFiles | None = None) -> None:
-        self._database, self._log, self._codec, self._files = database, log, codec, files
+    def __init__(self, database: str, log: Log, codec: Codec, disk: Disk | None = None) -> None:
+        """`disk` is where the run folders are to be kept, if they are."""
+        self._database, self._log, self._codec = database, log, codec
         self._lock = threading.RLock()
         self._closed = False
         self._connection = self._connect()
+        self._folders: FollowingFolders | None = None
         try:
+            if disk is not None:
+                self._folders = FollowingFolders(disk, log, codec, self._reading, self._writing)
             self._trust_or_rebuild()
         except BaseException:
             self._connection.close()
+            if self._folders is not None:
+                self._folders.close()
             raise
 
     def _connect(self) -> sqlite3.Connection:
@@ -90,7 +96,7 @@ class FollowingViews:
             position, hash = self._checkpoint()
             there = next(self._log.read_all(after=position - 1, until=position), None) if position else None
             if position <= self._log.head() and (there is None or there.hash == hash):
-                self.catch_up()
+                self.write_folders()
                 return
         except DamagedViews:
             pass
@@ -105,10 +111,18 @@ class FollowingViews:
         """Take a commit of this process, unless others have written before it that the views have not seen."""
         if not self._take(events, after=events[0].position - 1):
             self.catch_up()
+        if self._folders is not None and any(event.stream == PURGES for event in events):
+            self._folders.catch_up()  # what is purged is gone when the purge returns
 
     def catch_up(self) -> None:
         """Take everything the log holds by now."""
         self._catch_up()
+
+    def write_folders(self) -> None:
+        """Bring the run folders up to date with everything the log holds by now."""
+        self._catch_up()
+        if self._folders is not None:
+            self._folders.catch_up()
 
     def _catch_up(self) -> int:
         """Take everything the log holds by now, and return the position that the views have come to."""
@@ -125,42 +139,37 @@ class FollowingViews:
         with self._writing() as session:
             if self._checkpoint()[0] != after:
                 return False
-            patches = self._apply(session, events)
-            if self._files is not None:
-                self._files.follow(session, events, patches)
+            self._apply(session, events)
+        if self._folders is not None:
+            self._folders.soon()
         return True
 
-    def _apply(self, session: Session, events: Sequence[RecordedEvent]) -> list[Patch]:
-        """Bring tables and checkpoint up to date with these events, and return the patches they made, without those of
-        what forks inherit.
-        """
-        made: list[Patch] = []
+    def _apply(self, session: Session, events: Sequence[RecordedEvent]) -> None:
+        """Bring tables and checkpoint up to date with these events."""
         taken = with_inherited(events, self._codec, self._log.read)
         while batch := list(islice(taken, _EVENTS_AT_ONCE)):
-            patches: list[Patch] = []
-            for recorded in batch:
-                found = list(project(self._codec.decode(recorded), recorded))
-                patches += found
-                made += found if recorded.version > 0 else ()
-            tables.apply(session, patches)
+            patches = (project(self._codec.decode(recorded), recorded) for recorded in batch)
+            tables.apply(session, chain.from_iterable(patches))
         session.rows(SET_CHECKPOINT, (events[-1].position, events[-1].hash))
-        return made
 
     def rebuild(self, progress: Callable[[int], None] | None = None) -> None:
         """Make tables and folders again from the whole log. Other readers see the old tables until all are done.
 
         `progress` is told how many events were taken since it was last told.
         """
-        try:
-            self._rebuild(progress)
-        except DamagedViews:
-            with self._using():
-                self._connection.close()
-                self._discard()
-                self._connection = self._connect()
-            self._rebuild(progress)
+        with self._folders.turn() if self._folders is not None else contextlib.nullcontext():
+            try:
+                self._rebuild_tables(progress)
+            except DamagedViews:
+                with self._using():
+                    self._connection.close()
+                    self._discard()
+                    self._connection = self._connect()
+                self._rebuild_tables(progress)
+            if self._folders is not None:
+                self._folders.rebuild()
 
-    def _rebuild(self, progress: Callable[[int], None] | None) -> None:
+    def _rebuild_tables(self, progress: Callable[[int], None] | None) -> None:
         events = self._log.read_all()
         with self._writing() as session:
             tables.clear(session)
@@ -169,8 +178,6 @@ class FollowingViews:
                 self._apply(session, batch)
                 if progress is not None:
                     progress(len(batch))
-            if self._files is not None:
-                self._files.rebuild(session, self._checkpoint()[0])
 
     def ask(self, *queries: Statement) -> list[list[Columns]]:
         """The rows of each query, all from one state, in which everything appended so far shows."""
@@ -183,7 +190,7 @@ class FollowingViews:
         """A session whose queries all see one and the same state, in which everything appended so far shows."""
         wanted = self._log.head()
         while True:
-            with self._using() as session, transaction(self._connection, "DEFERRED"):
+            with self._reading() as session:
                 if self._checkpoint()[0] >= wanted:
                     yield session
                     return
@@ -215,6 +222,11 @@ class FollowingViews:
             yield error
 
     @contextlib.contextmanager
+    def _reading(self) -> Iterator[Session]:
+        with self._using() as session, transaction(self._connection, "DEFERRED"):
+            yield session
+
+    @contextlib.contextmanager
     def _writing(self) -> Iterator[Session]:
         with self._using() as session, transaction(self._connection):
             yield session
@@ -243,7 +255,9 @@ class FollowingViews:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def close(self) -> None:
-        """Release the database. Repeated calls do nothing."""
+        """Bring the run folders up to date, and release the database. Repeated calls do nothing."""
+        if self._folders is not None:
+            self._folders.close()
         with self._lock:
             self._closed = True
             self._connection.close()

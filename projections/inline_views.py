@@ -153,6 +153,9 @@ class InlineViews:
                 self._take(session, self._log.read_in(session, stream=stream))
             session.rows(SET_CAUGHT_UP)
 
+    def write_folders(self) -> None:
+        """There are none."""
+
     def rebuild(self, progress: Callable[[int], None] | None = None) -> None:
         """Make all tables again from the whole log, while nobody appends. Readers see the old ones until all are done.
 

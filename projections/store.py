@@ -32,7 +32,6 @@ from projections.recovery import RecoveryCommands
 from projections.repair import Repairs
 from projections.rerun import RerunCommands
 from projections.run_events import RunEvents
-from projections.run_files import RunFiles
 from projections.snapshot import EVERY
 from projections.task_queries import TaskQueries
 from projections.upkeep import Upkeep
@@ -117,8 +116,14 @@ class Store(
         """Make all views again from the log; `progress` is told of numbers of events."""
         self.views.rebuild(progress)
 
+    def write_folders(self) -> None:
+        """Bring the run folders of a store of files up to date, for programs that read them. By themselves they are so
+        about a tenth of a second after a commit, and when the store is closed. Other stores have none.
+        """
+        self.views.write_folders()
+
     def close(self) -> None:
-        """Release everything. Repeated calls do nothing."""
+        """Bring the run folders up to date, and release everything. Repeated calls do nothing."""
         self.views.close()
         self.log.close()
 
@@ -173,7 +178,7 @@ def _open_files(
         disk = _open_disk(path)
         log = JsonlLog(path, durability=durability, clock=clock, disk=disk)
         undo.callback(log.close)
-        log.hook = views = FollowingViews(disk.database("_views.db"), log, codec, RunFiles(disk, log.read))
+        log.hook = views = FollowingViews(disk.database("_views.db"), log, codec, disk)
         undo.pop_all()
     return log, views, FileBlobs(disk, clock)
 

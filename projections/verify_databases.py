@@ -17,6 +17,7 @@ from eventstore.log import RecordedEvent
 from eventstore.sqlite_session import SqliteSession, connect
 from eventstore.survey import Surveyed
 from projections.findings import REBUILD, RESTORE, Finding
+from projections.following_folders import CHECKPOINT as FOLDERS
 from projections.following_views import CHECKPOINT
 from projections.following_views import FORMAT as VIEWS_FORMAT
 from projections.rows import BY_TABLE
@@ -151,16 +152,20 @@ class KeptIndex(KeptDatabase):
 
 
 class KeptViews(KeptDatabase):
-    """The views as they are kept. `position` is the last one that they have taken, 0 if there are none."""
+    """The views as they are kept. `position` is the last one that they have taken, 0 if there are none, and
+    `folders` the last one that the run folders have.
+    """
 
     def __init__(self, root: Path) -> None:
-        self.position, self._hash = 0, ""
+        self.position, self.folders, self._hash = 0, 0, ""
         self.snapshots: list[Outline] = []
         super().__init__(root, "_views.db", "view", VIEWS_FORMAT)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         position, self._hash = connection.execute(CHECKPOINT).fetchone() or (0, "")
         self.position = int(position)
+        (folders,) = connection.execute(FOLDERS).fetchone() or (0,)
+        self.folders = min(int(folders), self.position)
         self.snapshots = list(outlines(SqliteSession(connection)))
 
     def take(self, event: RecordedEvent) -> None:

@@ -1,7 +1,8 @@
 """Verifies a store of files: segments, index, views, run folders and blobs. Writes nothing, and locks nobody out.
 
-Views and folders are compared with what the events say up to where the views have come. A folder may have come further:
-it is written before the views are. So the log is read on afterwards, and what its later events explain is no finding.
+Views and folders are compared with what the events say up to where the views have come. A folder may be behind them, as
+their checkpoint says, or have come further by now. So the log is read on afterwards, and what events explain that came
+after the checkpoint is no finding.
 """
 
 from __future__ import annotations
@@ -117,9 +118,10 @@ class _Verification:
     def _take(self, found: Surveyed) -> None:
         events = found.line.recorded()
         for event in events:
+            if event.position > self._views.folders:
+                self._later.add(event.stream)
             if event.position > self._views.position:
                 self._compare()
-                self._later.add(event.stream)
             else:
                 if event.version == 1:  # of a run that was made anew after a purge, too
                     self._event_files.pop(event.stream, None)
@@ -138,9 +140,13 @@ class _Verification:
     def _unexplained(self) -> Iterator[Finding]:
         """The differences that no later event explains: those of a run in its folder, and its purge anywhere."""
         if self._views.settled:
-            purged = {stream for stream, position in self._audit.purged.items() if position > self._views.position}
+            purged = self._purged_after(self._views.position)
             yield from (finding for stream, finding in self._rows if stream not in purged)
-            yield from (finding for run_id, finding in self._files if run_id not in purged | self._later)
+            later = self._later | self._purged_after(self._views.folders)
+            yield from (finding for run_id, finding in self._files if run_id not in later)
+
+    def _purged_after(self, position: int) -> set[str]:
+        return {stream for stream, purge in self._audit.purged.items() if purge > position}
 
     def _check_folders(self) -> Iterator[tuple[str, Finding]]:
         gone = set(self._audit.purged)

@@ -131,7 +131,8 @@ def folded(store: Store) -> Contents:
 def check_views(store: Store) -> None:
     """Check that the tables, and the run folders if there are any, say what the log says."""
     files = parse_address(store.address).path if store.address.startswith("jsonl:") else None
-    found = files and files_in(files)  # before any query, which would bring them up to date
+    store.write_folders()
+    found = files and files_in(files)
     assert tables_of(store) == folded(store)
     if files:
         assert found == files_due(store, files)
@@ -167,7 +168,7 @@ def files_due(store: Store, folder: Path) -> dict[str, bytes]:
     """Every file that should be in the run folders."""
     disk = Disk(folder)
     try:
-        run_files = RunFiles(disk, store.log.read)
+        run_files = RunFiles(disk, store.log.read, store.views.snapshot)
         with store.views.snapshot() as session:
             due: dict[str, bytes] = {}
             for run in tables.select(session, Run, LIVE_RUNS):

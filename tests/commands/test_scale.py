@@ -58,6 +58,7 @@ def test_a_step_appends_the_same_bytes_however_many_came_before(file_store: Stor
     log, events, run = [], [], []
     for task_id in task_ids:
         completed(file_store, "run", task_id, "output")
+        file_store.write_folders()
         log.append(size_of(folder / "_log", "*.jsonl"))
         events.append(size_of(folder, "events.jsonl"))
         run.append(size_of(folder, "run.json"))

@@ -112,7 +112,7 @@ def _comparable(event: RecordedEvent) -> RecordedEvent:
 class SteadyLog(JsonlLog):
     """A log whose background syncs happen when the story says so."""
 
-    def _sync_soon(self) -> None:
+    def _sync_if_behind(self) -> None:
         pass
 
     def sync_now(self) -> None:

@@ -126,6 +126,7 @@ def test_a_copy_has_the_forks_of_the_original(source: Store, store: Store) -> No
 def test_the_folder_of_a_fork_tells_where_it_comes_from(file_store: Store, folder: Path) -> None:
     origin_of(file_store)
     file_store.fork_run("origin", fork_id="fork")
+    file_store.write_folders()
     run = json.loads((folder / "fork/run.json").read_text())
     assert (run["forked_from"], run["forked_version"]) == ("origin", 11)
     assert sorted(file.name for file in (folder / "fork/outputs").iterdir()) == ["a.json", "b.json"]
@@ -137,6 +138,7 @@ def test_the_folder_of_a_fork_tells_where_it_comes_from(file_store: Store, folde
 def test_a_forks_folder_is_made_again(file_store: Store, folder: Path) -> None:
     origin_of(file_store)
     file_store.fork_run("origin", fork_id="fork")
+    file_store.write_folders()
     (folder / "fork/outputs/a.json").unlink()
     file_store.start_run("fork")
     check_views(file_store)

@@ -225,6 +225,7 @@ def test_s0_15_views_that_are_not_what_the_log_says_are_reported_and_mended(last
 
 def test_s0_15_files_are_checked_against_the_events(file_store: Store, folder: Path) -> None:
     filled(file_store)
+    file_store.write_folders()
     (folder / "run" / "outputs" / "stray.json").write_text("{}")
     (folder / "run" / "run.json").write_text("{}")
     file_store.close()

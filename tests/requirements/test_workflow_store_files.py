@@ -36,6 +36,7 @@ def test_s2_05_each_run_is_a_directory_of_its_own_that_it_cannot_leave(file_stor
     ids = ["plain", "../../etc", "..", "a/b", "A/b", "/root", "_log", "_blobs", ".hidden", "ü:*?", "x" * 300]
     for run_id in ids:
         file_store.create_run("flow", run_id=run_id)
+    file_store.write_folders()
     found = {path.relative_to(folder).parent for path in folder.rglob("run.json")}
     assert {decode_name(str(path)) for path in found} == set(ids)
     assert (folder / "plain" / "run.json").is_file()
@@ -46,6 +47,7 @@ def test_s2_05_each_run_is_a_directory_of_its_own_that_it_cannot_leave(file_stor
 def test_s2_05_listing_runs_reads_no_event_file_and_minds_no_foreign_one(file_store: Store, folder: Path) -> None:
     for number in range(3):
         file_store.create_run("flow", run_id=str(number))
+        file_store.write_folders()
         (folder / str(number) / "events.jsonl").write_bytes(b"\xff not to be read")
     (folder / "notes.txt").write_text("mine")
     (folder / "0" / "report.html").write_text("mine")
@@ -69,6 +71,7 @@ def stop_while_writing(test: Connection, folder: Path) -> None:
     """Create a run, then write half of the next one, with the store locked, and go no further."""
     with open_again(folder) as store, pytest.MonkeyPatch.context() as patch:
         store.create_run("flow", run_id="victim")
+        store.write_folders()
 
         def write_half(_: Disk, file: int, data: bytes) -> int:
             os.write(file, data[: len(data) // 2])
@@ -100,10 +103,12 @@ def test_s2_06_events_are_one_json_object_a_line_whatever_they_say(file_store: S
     workflows = WorkflowStore(file_store)
     workflows.create_workflow_run("flow", id="run", user_message=ODD)
     workflows.create_workflow_event("run", "custom.said", {ODD: ODD})
+    file_store.write_folders()
     lines = lines_of(folder / "run" / "events.jsonl")
     events = [json.loads(line.decode("utf-8")) for line in lines]
     assert [(event["version"], event["type"]) for event in events] == [(1, "runCreated"), (2, "custom.said")]
     assert (events[0]["data"]["user_message"], events[1]["data"]) == (ODD, {ODD: ODD})
+    file_store.write_folders()
     log = [json.loads(line.decode("utf-8")) for line in lines_of(segment_of(folder))]
     assert len(log) == 2
     file_store.close()
@@ -160,6 +165,7 @@ def test_s2_07_each_output_is_a_file_that_says_where_it_came_from(file_store: St
     run_of(file_store, "../a", "A", "a")
     for task_id in ("../a", "A", "a"):
         completed(file_store, "run", task_id, {"of": task_id})
+    file_store.write_folders()
     files = sorted((folder / "run" / "outputs").iterdir())
     assert {decode_name(path.name.removesuffix(".json")) for path in files} == {"../a", "A", "a"}
     for path in files:
@@ -174,6 +180,7 @@ def test_s2_07_outputs_follow_from_the_events_and_never_the_other_way_round(file
     run_of(file_store, "a", "b", "c")
     for task_id in ("a", "b"):
         completed(file_store, "run", task_id, task_id)
+    file_store.write_folders()
     outputs = folder / "run" / "outputs"
     (outputs / "a.json").write_bytes((outputs / "b.json").read_bytes())
     (outputs / "b.json").unlink()
@@ -183,15 +190,18 @@ def test_s2_07_outputs_follow_from_the_events_and_never_the_other_way_round(file
     file_store.rebuild()
     assert files_in(folder) == files_due(file_store, folder)
     file_store.invalidate_task("run", "a")
+    file_store.write_folders()
     assert [path.name for path in outputs.iterdir()] == ["b.json"]
 
 
 def test_s2_08_run_json_holds_the_run_at_every_status_and_how_fresh_it_is(file_store: Store, folder: Path) -> None:
     workflows = WorkflowStore(file_store)
     workflows.create_workflow_run("flow", id="run", user_message="do it", metadata={"n": 1})
+    file_store.write_folders()
     told = [json.loads((folder / "run" / "run.json").read_bytes())]
     for status in ("running", "waiting", "completed"):
         workflows.update_workflow_run("run", status=status)
+        file_store.write_folders()
         told.append(json.loads((folder / "run" / "run.json").read_bytes()))
     assert [run["status"] for run in told] == ["pending", "running", "waiting", "completed"]
     assert [run["version"] for run in told] == [1, 2, 3, 4]
@@ -201,6 +211,7 @@ def test_s2_08_run_json_holds_the_run_at_every_status_and_how_fresh_it_is(file_s
 
 def test_s2_08_a_lost_or_spoilt_run_json_is_made_again(file_store: Store, folder: Path) -> None:
     run_of(file_store)
+    file_store.write_folders()
     path = folder / "run" / "run.json"
     good = path.read_bytes()
     path.unlink()
@@ -208,6 +219,7 @@ def test_s2_08_a_lost_or_spoilt_run_json_is_made_again(file_store: Store, folder
     assert path.read_bytes() == good
     path.write_bytes(b'{"status":"completed"}')
     file_store.wait_run("run", "approval")
+    file_store.write_folders()
     assert json.loads(path.read_bytes())["status"] == "waiting"
     assert files_in(folder) == files_due(file_store, folder)
     with open_store(f"jsonl:{folder}", create=False) as other:

@@ -179,7 +179,7 @@ def index(statement: str) -> Callable[[Path], None]:
 def set_views_back(folder: Path) -> None:
     """As a crash can leave them."""
     there = next(event for event in events(folder) if event.position == 30)
-    change_views(folder, f"UPDATE checkpoints SET position = 30, hash = '{there.hash}'")
+    change_views(folder, f"UPDATE checkpoints SET position = 30, hash = '{there.hash}' WHERE name = 'views'")
 
 
 def views_of_another_program(folder: Path) -> None:
@@ -285,10 +285,13 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "an extra row": (views("INSERT INTO task_runs (run_id, task_id) VALUES ('x', 'y')"), {"warning view-drift"}),
     "a row of bytes": (views("UPDATE workflows SET name = x'ff'"), {"warning view-drift"}),
     "a key of bytes": (views("UPDATE workflows SET id = x'ff'"), {"warning view-unreadable"}),
-    "a checkpoint that is text": (views("UPDATE checkpoints SET position = 'x'"), {"warning view-unreadable"}),
-    "views ahead": (views("UPDATE checkpoints SET position = 1000"), {"warning view-ahead"}),
+    "a checkpoint that is text": (
+        views("UPDATE checkpoints SET position = 'x' WHERE name = 'views'"),
+        {"warning view-unreadable"},
+    ),
+    "views ahead": (views("UPDATE checkpoints SET position = 1000 WHERE name = 'views'"), {"warning view-ahead"}),
     "views behind": (set_views_back, {"info view-behind", "warning view-drift"}),
-    "views of another log": (views("UPDATE checkpoints SET hash = 'x'"), {"warning view-foreign"}),
+    "views of another log": (views("UPDATE checkpoints SET hash = 'x' WHERE name = 'views'"), {"warning view-foreign"}),
     "views of another program": (views_of_another_program, {"info view-other-format"}),
     "no views": (remove("_views.db"), {"info view-missing"}),
     "rubbish for views": (write("_views.db", b"rubbish" * 500), {"warning view-unreadable"}),

@@ -49,6 +49,7 @@ def test_any_ids_name_what_they_name_and_nothing_else(
     folder = tmp_path_factory.mktemp("ids", numbered=True)
     with open_again(folder) as store:
         use(store, run_ids, tasks)
+        store.write_folders()
         assert files_in(folder) == files_due(store, folder)
         store.log.purge(run_ids[0])
         assert files_in(folder) == files_due(store, folder)

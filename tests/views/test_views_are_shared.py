@@ -54,6 +54,7 @@ def test_a_store_sees_its_own_writes_after_another_has_made_the_views_again_from
         other.rebuild()
     assert file_store.get_result("run", "a") is None
     assert tables_of(file_store) == folded(file_store)
+    file_store.write_folders()
     assert files_in(folder) == files_due(file_store, folder)
 
 
@@ -146,6 +147,7 @@ def test_views_that_cannot_be_written_do_not_undo_an_append_and_catch_up_later(
     assert file_store.complete_task("run", "a", output, attempt=attempt).status == "completed"
     assert file_store.log.version("run") == 5
     assert tables_of(file_store) == folded(file_store)
+    file_store.write_folders()
     assert files_in(folder) == files_due(file_store, folder)
 
 

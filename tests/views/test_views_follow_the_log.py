@@ -19,13 +19,15 @@ Places = pytest.TempPathFactory
 def take_and_compare(store: Store, history: Sequence[Step | RawAppend | RawPurge], folder: Path | None) -> None:
     for step in history:
         step.take(store)
-        files = files_in(folder) if folder else {}  # before any query, which would bring them up to date
+        store.write_folders()
+        files = files_in(folder) if folder else {}
         assert tables_of(store) == folded(store)
         if folder is not None:
             assert files == files_due(store, folder)
 
 
 def rebuild_in_every_way_and_compare(store: Store, folder: Path) -> None:
+    store.write_folders()
     tables, files = tables_of(store), files_in(folder)
     store.rebuild()
     assert (tables_of(store), files_in(folder)) == (tables, files)
@@ -80,5 +82,6 @@ def test_views_that_come_late_say_what_they_would_have_said_in_time(
         for place, step in enumerate(history):
             store.log.hook = following(store) if place % 5 == 0 else None
             step.take(store)
+        store.write_folders()
         assert tables_of(store) == folded(store)
         assert files_in(folder) == files_due(store, folder)
