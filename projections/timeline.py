@@ -105,7 +105,7 @@ def timeline(run: Run, history: Sequence[tuple[RecordedEvent, msgspec.Struct]]) 
         latest_at=latest_at,
         makespan=_elapsed(began_at, run.finished_at or latest_at).total_seconds(),
         queue_wait=sum((_elapsed(s.ready_at, s.started_at) for s in own), NOTHING).total_seconds(),
-        execution=sum((_elapsed(s.started_at, s.ended_at) for s in own), NOTHING).total_seconds(),
+        execution=sum((span.executed for span in own), NOTHING).total_seconds(),
         retries=sum(span.retry for span in own),
         critical_path=path,
         critical_execution=longest.total_seconds(),

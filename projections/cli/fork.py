@@ -13,7 +13,7 @@ from projections.cli.runs import print_run
 @click.command(
     epilog=examples(
         "fork my-run --store my-store",
-        "fork my-run --version 7 --id my-other-run --reason 'try another prompt' --store my-store",
+        "fork my-run --version 7 --reason 'new prompt' --store my-store",
     )
 )
 @click.argument("run")

@@ -171,6 +171,7 @@ def check(store: Store, run_id: str) -> None:
         "stale": {each.task_id for each in plan.stale},
         "in doubt": {each.task_id for each in plan.in_doubt},
         "waiting": {each.task_id for each in plan.waiting},
+        "due": {each.task_id for each in plan.due},
         "failed": set(plan.failed),
         "blocked": set(plan.blocked),
         "ready": set(plan.ready),

@@ -19,10 +19,11 @@ from eventstore.session import Session
 from projections import Store, TaskRun, open_store, snapshot
 from projections.fold import Fold
 from projections.following_views import FollowingViews
+from projections.inheritance import with_inherited
 from projections.snapshot import KEPT, Replay, superfluous, worth_keeping
 from tests.sql_stores import sql_log
 from tests.stores import ONE_OF_EACH, Clock, address_of, completed, examples, run_of, tables_of
-from tests.views.histories import RUN_IDS, THRESHOLD, Step, commands
+from tests.views.histories import FORK_ID, RUN_IDS, THRESHOLD, Step, commands
 
 EVERY = 5
 DAMAGE = {
@@ -93,7 +94,9 @@ def in_order(fold: Fold) -> list[Any]:
 
 
 def until(store: Store, events: list[RecordedEvent], time: datetime) -> list[Any]:
-    return in_order(Fold.of(takewhile(lambda event: event.recorded_at <= time, events), store.codec))
+    own = list(takewhile(lambda event: event.recorded_at <= time, (event for event in events if event.version > 0)))
+    inherited = [event for event in events if event.version < 1 and own]
+    return in_order(Fold.of([*inherited, *own], store.codec))
 
 
 def replayed(store: Store, version: int) -> list[Any]:
@@ -107,16 +110,19 @@ def test_whatever_was_asked_before_every_moment_is_the_fold_of_its_events(
 ) -> None:
     """The runs are purged and made anew with each example, and the clock is set back now and then."""
     store, clock = shared
-    for run_id in RUN_IDS:
+    run_ids = (FORK_ID, *RUN_IDS)
+    for run_id in run_ids:
         store.log.purge(run_id)
     for step, jump in zip(history, jumps, strict=False):
         clock.time += timedelta(seconds=jump)
         step.take(store)
         store.as_of(step.run_id)
-    for run_id in RUN_IDS:
-        events, fold = list(store.log.read(run_id)), Fold()
+    for run_id in run_ids:
+        events, fold = list(with_inherited(store.log.read(run_id), store.codec, store.log.read)), Fold()
         for event in events:
             fold.take(event, store.codec)
+            if event.version < 1:  # until its first own event there is no fork
+                continue
             assert in_order(store.as_of(run_id, version=event.version)) == in_order(fold)
             assert in_order(store.as_of(run_id, position=event.position)) == in_order(fold)
             assert in_order(store.as_of(run_id, time=event.recorded_at)) == until(store, events, event.recorded_at)
