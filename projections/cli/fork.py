@@ -6,7 +6,7 @@ import click
 
 from projections.cli.arguments import parse_time
 from projections.cli.output import Format, examples, existing, format_option, store_option
-from projections.cli.rerun import actor_option, reason_option
+from projections.cli.rerun import acting, actor_option, reason_option
 from projections.cli.runs import print_run
 
 
@@ -46,7 +46,8 @@ def fork(
         raise click.UsageError("Give one of --version, --time and --position, or none.")
     when = parse_time("--time", time)
     with existing(address) as store:
-        acting = store.acting(actor=actor) if actor else store
-        made = acting.fork_run(run, version=version, time=when, position=position, fork_id=fork_id, reason=reason)
+        made = acting(store, actor).fork_run(
+            run, version=version, time=when, position=position, fork_id=fork_id, reason=reason
+        )
         tasks, attempts = store.list_task_runs(made.id), store.list_attempts(made.id)
     print_run(made, tasks, attempts, format)
