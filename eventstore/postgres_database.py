@@ -43,6 +43,8 @@ _SETTINGS: dict[str, str | int] = {
     "application_name": "flowledger",
     "client_encoding": "utf8",
 }
+PROBED = {"keepalives_idle": 10, "keepalives_interval": 10, "keepalives_count": 3}
+"""For connections that are silent for long: a server that is gone is known by its not answering the system's probes."""
 _PREPARED_STATEMENTS = 500
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -278,8 +280,7 @@ class PostgresDatabase:
         the end of a table are given back. Nobody waits for that.
         """
         text = f"VACUUM {', '.join(f'main.{table}' for table in tables)}"
-        # This takes as long as it takes, so a server that is gone is known by its not answering the system's probes.
-        conninfo = make_conninfo(self.conninfo, keepalives_idle=10, keepalives_interval=10, keepalives_count=3)
+        conninfo = make_conninfo(self.conninfo, **PROBED)
         with self.translating(), psycopg.connect(conninfo, autocommit=True) as connection:
             PostgresSession(connection, self.schema, prepare=False).execute(text)
 

@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 
 from eventstore.errors import NameHeld
 from eventstore.hold import Hold, worker
-from eventstore.postgres_database import BEGIN, Connection, PostgresDatabase, ended
+from eventstore.postgres_database import BEGIN, PROBED, Connection, PostgresDatabase, ended
 
 HOLD = "SELECT pg_try_advisory_xact_lock($1), set_config('idle_in_transaction_session_timeout', '0', true)"
 HOLDER = """SELECT coalesce(application_name, '') FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)
@@ -29,14 +29,7 @@ def hold_name(database: PostgresDatabase, store: int, name: str) -> Hold:
     holder = name_holder(database, store, name)
     if holder is not None:
         raise NameHeld(name, holder)
-    # Nobody sends anything there, so a server that is gone is known by its not answering the system's probes.
-    conninfo = make_conninfo(
-        database.conninfo,
-        application_name=_APPLICATION + worker(),
-        keepalives_idle=10,
-        keepalives_interval=10,
-        keepalives_count=3,
-    )
+    conninfo = make_conninfo(database.conninfo, application_name=_APPLICATION + worker(), **PROBED)
     with database.translating():
         connection = database.connect(conninfo)
         try:
