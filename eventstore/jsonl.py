@@ -66,8 +66,8 @@ class JsonlLog:
     """A log in a folder, for any number of threads and processes of one machine.
 
     `durability` says what a crash of the *machine* can cost; a crash of the process costs nothing acknowledged at any
-    level. `"full"`: nothing. `"batched"`: the last twentieth of a second. `"none"`: everything since the segment
-    was begun or the index last written. At every level what is left after a crash is a prefix of what was appended.
+    level. `"full"`: nothing. `"batched"`: the last twentieth of a second. `"none"`: everything since the segment was
+    begun or the index last written. At every level what is left after a crash is a prefix of what was appended.
     """
 
     def __init__(
@@ -256,12 +256,10 @@ class JsonlLog:
         head, position = self.head(), attrgetter("position")
 
         def events(after: int, until: int) -> Iterator[RecordedEvent]:
-            if streams is not None:
-                places = partial(self._index.places_in, streams)
-                return self._reader.by_places(places, position, after, until, backward)
-            if backward:
-                return self._reader.by_places(self._index.places, position, after, until, backward)
-            return self._reader.in_sequence(after, until)
+            if streams is None and not backward:
+                return self._reader.in_sequence(after, until)
+            places = self._index.places if streams is None else partial(self._index.places_in, streams)
+            return self._reader.by_places(places, position, after, until, backward)
 
         last = head if until is None else min(until, head)
         found = self._past_purges(events, position, max(after, 0), last, backward)
@@ -338,8 +336,7 @@ class JsonlLog:
                     return Purged(stream, 0)
                 (last,) = self.read(stream, backward=True, limit=1)
                 purged = Purged(stream, version, version, last.position, last.hash)
-                request = _Request([Append(PURGES, [purge_event(purged, meta)])], None)
-                record = Ticket[_Request, Appended](request)
+                record = Ticket[_Request, Appended](_Request([Append(PURGES, [purge_event(purged, meta)])], None))
                 with self._mutex:
                     self._publish(self._tail.write(self._admit([record]), durable=True))
                     self._tail.finish_purges()

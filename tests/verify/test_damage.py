@@ -100,8 +100,7 @@ def lose_sectors_of_a_write(folder: Path) -> None:
     last = lines(segments(folder)[-1])[-1]
     raw = encode_line(msgspec.structs.replace(last, commit=last.commit + 1, position=last.next_position))
     with open(segments(folder)[-1], "ab") as file:
-        start = file.tell()
-        first = raw.ljust(1024 - start % 512, b" ")
+        first = raw.ljust(1024 - file.tell() % 512, b" ")
         file.write(b"\0" * len(first) + raw)
 
 
