@@ -182,11 +182,11 @@ class FollowingViews:
     def ask(self, *queries: Statement) -> list[list[Columns]]:
         """The rows of each query, all from one state, in which everything appended so far shows."""
         check_questions(queries)
-        with self.snapshot() as session:
+        with self.at_once() as session:
             return session.ask(queries)
 
     @contextlib.contextmanager
-    def snapshot(self) -> Iterator[Session]:
+    def at_once(self) -> Iterator[Session]:
         """A session whose queries all see one and the same state, in which everything appended so far shows."""
         wanted = self._log.head()
         while True:
@@ -211,7 +211,7 @@ class FollowingViews:
     @contextlib.contextmanager
     def with_events(self) -> Iterator[WithEvents]:
         """The rows, the snapshots, and the events up to where these stand; an error in place of one ends them."""
-        with self.snapshot() as session:
+        with self.at_once() as session:
             position, contents, kept = self._checkpoint()[0], tables.all_contents(session), list(outlines(session))
         yield contents, kept, self._events(position)
 

@@ -99,7 +99,7 @@ class InlineViews:
             self.catch_up()
 
     @contextlib.contextmanager
-    def snapshot(self) -> Iterator[Session]:
+    def at_once(self) -> Iterator[Session]:
         """A session whose queries all see one and the same state, in which everything appended so far shows."""
         while True:
             with self._database.reading() as session:
@@ -111,7 +111,7 @@ class InlineViews:
     @contextlib.contextmanager
     def with_events(self) -> Iterator[WithEvents]:
         """The rows, snapshots and events of one and the same state; an error is in the place of each damaged one."""
-        with self.snapshot() as session:
+        with self.at_once() as session:
             yield tables.all_contents(session), list(outlines(session)), self._events(session)
 
     def _events(self, session: Session) -> Iterator[RecordedEvent | LogCorrupt]:

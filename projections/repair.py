@@ -106,7 +106,7 @@ class Repairs(Actor):
 
         Empty as long as nothing but commands has written to the log.
         """
-        with self._views.snapshot() as session:
+        with self._views.at_once() as session:
             return tuple(orphans(session))
 
     def repair(

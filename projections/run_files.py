@@ -38,7 +38,6 @@ GONE = """SELECT run_id FROM main.run_files
 DELETED = "SELECT id FROM main.workflow_runs WHERE deleted_at IS NOT NULL"
 LIVE = "SELECT id FROM main.workflow_runs WHERE deleted_at IS NULL ORDER BY position"
 RUN = "WHERE id = $1 AND deleted_at IS NULL"
-LIVE_RUNS = "WHERE deleted_at IS NULL ORDER BY position"
 OUTPUTS = "WHERE run_id = $1"
 OUTPUT = "WHERE run_id = $1 AND task_id = $2"
 WITH_OUTPUT = "SELECT task_id FROM main.node_outputs WHERE run_id = $1"

@@ -30,7 +30,7 @@ class Views(Protocol):
     def ask(self, *queries: Statement) -> list[list[Columns]]:
         """The rows of each query, all from one state, in which everything appended so far shows. One round trip."""
 
-    def snapshot(self) -> AbstractContextManager[Session]:
+    def at_once(self) -> AbstractContextManager[Session]:
         """A session whose queries all see one and the same state, in which everything appended so far shows."""
 
     def with_events(self) -> AbstractContextManager[WithEvents]:
@@ -76,7 +76,7 @@ def check_questions(questions: Iterable[Statement]) -> None:
                 check_text(argument)
 
 
-@functools.cache
+@functools.lru_cache(500)
 def _ids_in(text: str) -> frozenset[int]:
     """The places of the parameters that ids are compared with. SQLite would compare a number, too, and find nothing."""
     return frozenset(map(int, _COMPARED_ID.findall(text)))

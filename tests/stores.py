@@ -18,7 +18,7 @@ from projections.fold import Fold
 from projections.following_views import FollowingViews
 from projections.inheritance import with_inherited
 from projections.rows import Run
-from projections.run_files import LIVE_RUNS, RunFiles
+from projections.run_files import RunFiles
 from projections.tables import Contents
 from projections.verify import Report
 from projections.verify_files import verify_files
@@ -119,7 +119,7 @@ def following(store: Store) -> FollowingViews:
 
 def tables_of(store: Store) -> Contents:
     """All tables of the views, as a reader finds them."""
-    with store.views.snapshot() as session:
+    with store.views.at_once() as session:
         return tables.all_contents(session)
 
 
@@ -169,9 +169,9 @@ def files_due(store: Store, folder: Path) -> dict[str, bytes]:
     disk = Disk(folder)
     try:
         run_files = RunFiles(disk, store.log.read, store.views.snapshot)
-        with store.views.snapshot() as session:
+        with store.views.at_once() as session:
             due: dict[str, bytes] = {}
-            for run in tables.select(session, Run, LIVE_RUNS):
+            for run in tables.select(session, Run, "WHERE deleted_at IS NULL ORDER BY position"):
                 due |= run_files.contents(session, run, store.log.head())
     finally:
         disk.release()

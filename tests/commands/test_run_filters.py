@@ -239,5 +239,5 @@ def test_no_filter_reads_runs_that_an_index_could_leave_out(store: Store, wanted
 
 def plan(store: Store, statement: Statement) -> list[str]:
     """How SQLite goes about it."""
-    with store.views.snapshot() as session:
+    with store.views.at_once() as session:
         return [step for *_, step in session.rows(f"EXPLAIN QUERY PLAN {statement.text}", statement.arguments)]

@@ -18,7 +18,7 @@ RUNS = ("run-1", "run-3")
 def read_store(root: Path) -> dict[str, Any]:
     """Everything in the store that must be read the same for ever."""
     with open_store(f"jsonl:{root}", codec=codec()) as store:
-        with store.views.snapshot() as session:
+        with store.views.at_once() as session:
             rows = tables.all_contents(session)
         return {
             "head": store.log.head(),

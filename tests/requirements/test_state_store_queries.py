@@ -73,7 +73,7 @@ def test_s1_13_executions_are_filtered(states: StateStore, by: str) -> None:
 def test_s1_13_a_filter_looks_at_no_execution_that_an_index_can_leave_out(file_store: Store, by: str) -> None:
     filters = {name.replace("states", "status"): value for name, value in FILTERS[by][0].items()}
     statement = ChosenRuns(**filters).total()
-    with file_store.views.snapshot() as session:
+    with file_store.views.at_once() as session:
         steps = [step for *_, step in session.rows(f"EXPLAIN QUERY PLAN {statement.text}", statement.arguments)]
     assert not [step for step in steps if step.startswith("SCAN workflow_runs")]
 

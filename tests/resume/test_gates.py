@@ -357,6 +357,6 @@ def test_the_inbox_shows_what_waits_in_all_runs(gate: Store) -> None:
 
 def test_what_does_not_wait_is_not_looked_at(file_store: Store) -> None:
     statement = query(TaskRun, WAITING, (0, None, None, 9))
-    with file_store.views.snapshot() as session:
+    with file_store.views.at_once() as session:
         (first, *_) = [step for *_, step in session.rows(f"EXPLAIN QUERY PLAN {statement.text}", statement.arguments)]
     assert "task_runs_waiting" in str(first)

@@ -150,6 +150,6 @@ def test_items_of_any_names_are_found_on_every_backend(store: Store) -> None:
 
 def test_items_are_found_without_looking_at_other_tasks(file_store: Store) -> None:
     statement = query(TaskRun, ITEMS, ("run", *ids_below("review")))
-    with file_store.views.snapshot() as session:
+    with file_store.views.at_once() as session:
         plan = [str(step) for *_, step in session.rows(f"EXPLAIN QUERY PLAN {statement.text}", statement.arguments)]
     assert any("task_runs" in step and "task_id>? AND task_id<?" in step for step in plan)

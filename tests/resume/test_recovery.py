@@ -252,6 +252,6 @@ def test_what_nobody_needs_to_go_on_may_be_damaged(
 
 def test_runs_that_have_ended_are_not_looked_at(file_store: Store) -> None:
     statement = query(Run, RECOVERABLE, (0, "2026", 1, 9))
-    with file_store.views.snapshot() as session:
+    with file_store.views.at_once() as session:
         (first, *_) = [step for *_, step in session.rows(f"EXPLAIN QUERY PLAN {statement.text}", statement.arguments)]
     assert "workflow_runs_by_status" in str(first)

@@ -90,7 +90,7 @@ def test_an_open_store_verifies_itself(tmp_path: Path, kind: str) -> None:
 def test_an_open_store_finds_what_is_wrong_with_itself() -> None:
     with open_store("memory:") as store:
         store.log.append([Append("ghost", [store.codec.encode(TaskRunStarted("t", 1))])])
-        with store.views.snapshot() as session:
+        with store.views.at_once() as session:
             session.rows("UPDATE main.attempts SET worker = 'somebody'")
         assert codes(store.verify()) == {"error orphan-task", "warning view-drift"}
 
