@@ -10,11 +10,11 @@ from datetime import datetime
 
 from eventstore.errors import InvalidInput
 from eventstore.session import Argument
-from eventstore.validate import MAX_NUMBER, check_kind
+from eventstore.validate import check_kind
 from projections import tables
 from projections.decide_board import Scene
 from projections.rows import BoardDependency, BoardTask
-from projections.run_filter import Status, check_counts, chosen_statuses, json_texts
+from projections.run_filter import Status, capped, check_counts, chosen_statuses, json_texts
 from projections.transitions import BOARD_STEPS
 from projections.views import Views, check_text
 
@@ -90,12 +90,12 @@ class BoardQueries:
         return self._tasks(
             BOARD_TASKS,
             _listed(tags),
-            min(after, MAX_NUMBER),
+            capped(after),
             int(bool(include_deleted)),
             None if chosen is None else json_texts(chosen),
             assignee,
             priority,
-            MAX_NUMBER if limit is None else min(limit, MAX_NUMBER),
+            capped(limit),
         )
 
     def dependencies(self, task_id: str) -> Tasks:

@@ -16,7 +16,7 @@ from eventstore.errors import NotFound
 from eventstore.failure import Failure
 from eventstore.payload import Values
 from eventstore.session import Argument, Statement
-from eventstore.validate import MAX_NUMBER, check_kind
+from eventstore.validate import check_kind
 from projections import tables
 from projections.decide import TaskState
 from projections.decide_rerun import RunState
@@ -24,7 +24,7 @@ from projections.drift import Drift, drift
 from projections.inheritance import origins
 from projections.resume import Plan, plan, stale_outputs
 from projections.rows import Attempt, Output, RowT, Run, TaskRun, Workflow, WorkflowVersion
-from projections.run_filter import ChosenRuns, RunFilter, Status, check_counts, chosen_statuses, json_texts
+from projections.run_filter import ChosenRuns, RunFilter, Status, capped, check_counts, chosen_statuses, json_texts
 from projections.tables import Columns
 from projections.transitions import RUN_STEPS, TASK_STEPS
 from projections.views import Views
@@ -146,8 +146,7 @@ class Queries:
 
     def _recoverable(self, include_unleased: bool, after: int, limit: int | None) -> tuple[Argument, ...]:
         check_counts(after=after, limit=limit)
-        most = MAX_NUMBER if limit is None else min(limit, MAX_NUMBER)
-        return min(after, MAX_NUMBER), timestamp(self._now()), int(bool(include_unleased)), most
+        return capped(after), timestamp(self._now()), int(bool(include_unleased)), capped(limit)
 
     def page_runs(
         self,
@@ -235,7 +234,7 @@ class Queries:
         """
         if version is not None:
             check_kind(version, int, "the version")
-        number = None if version is None else min(version, MAX_NUMBER)
+        number = None if version is None else capped(version)
         return next(iter(self._rows(WorkflowVersion, WORKFLOW_VERSION, (workflow_id, number, hash))), None)
 
     def list_workflows(self, *, include_deleted: bool = False) -> list[Workflow]:
@@ -262,7 +261,7 @@ class Queries:
     def get_attempt(self, run_id: str, task_id: str, attempt: int) -> Attempt | None:
         """One try of a task run, or None."""
         check_kind(attempt, int, "the attempt")
-        return next(iter(self._rows(Attempt, ATTEMPT, (run_id, task_id, min(attempt, MAX_NUMBER)))), None)
+        return next(iter(self._rows(Attempt, ATTEMPT, (run_id, task_id, capped(attempt)))), None)
 
     def get_output(self, run_id: str, task_id: str) -> Output | None:
         """The effective output of a task with where it came from, or None; the value is `load`ed separately."""

@@ -106,9 +106,9 @@ class ChosenRuns:
     def rows(self, *, after: int, offset: int, limit: int | None, newest_first: bool) -> Statement:
         """They themselves, behind a position, but for the first few of these. No limit: all of them."""
         check_counts(after=after, offset=offset, limit=limit)
-        cursor = {("before" if newest_first else "after"): min(after, MAX_NUMBER)} if after else {}
+        cursor = {("before" if newest_first else "after"): capped(after)} if after else {}
         names = (*self._arguments, *cursor)
-        page = (MAX_NUMBER if limit is None else min(limit, MAX_NUMBER), min(offset, MAX_NUMBER))
+        page = (capped(limit), capped(offset))
         order = (
             f"ORDER BY position {'DESC' if newest_first else 'ASC'} LIMIT ${len(names) + 1} OFFSET ${len(names) + 2}"
         )
@@ -151,6 +151,11 @@ def check_counts(**counts: int | None) -> None:
     for name, count in counts.items():
         if count is not None and (type(count) is not int or count < 0):
             raise InvalidInput(f"{name} of {count!r}", "Give a whole number from 0.")
+
+
+def capped(number: int | None) -> int:
+    """A number as a database takes it; for none, the highest there is."""
+    return MAX_NUMBER if number is None else min(number, MAX_NUMBER)
 
 
 def json_texts(texts: Collection[str]) -> str:

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Literal
 
 from eventstore.errors import InvalidInput
-from eventstore.validate import MAX_NUMBER, check_zone
+from eventstore.validate import check_zone
 from projections.queries import Queries
 from projections.rows import Output, TaskRun, time_column
-from projections.run_filter import check_counts
+from projections.run_filter import capped, check_counts
 from projections.scope import ids_below
 
 WaitKind = Literal["gate", "timer"]
@@ -55,5 +55,4 @@ class TaskQueries(Queries):
         if due_by is not None:
             check_zone(due_by)
         check_counts(after=after, limit=limit)
-        most = MAX_NUMBER if limit is None else min(limit, MAX_NUMBER)
-        return self._rows(TaskRun, WAITING, (min(after, MAX_NUMBER), kind, time_column(due_by), most))
+        return self._rows(TaskRun, WAITING, (capped(after), kind, time_column(due_by), capped(limit)))
