@@ -79,7 +79,9 @@ class FollowingFolders:
             self._catch_up()
 
     def rebuild(self) -> None:
-        """Write all folders anew from tables that were made again. Raises `Unavailable` if some cannot be written."""
+        """Write all folders anew from tables that were made again, in a turn of the caller's. Raises `Unavailable` if
+        some cannot be written.
+        """
         error = self._catch_up()
         if error is not None:
             raise unavailable(error, "cannot write the run folders") from error

@@ -119,8 +119,8 @@ class Travel(Actor):
         def at(version: int, before: Replay) -> Replay:
             return self._replayed(Point(run_id, version), before)
 
-        found = bisection.first_by_halving(last, at, predicate)
-        return None if found is None else event_at(self._log, run_id, found)
+        version = bisection.first_by_halving(last, at, predicate)
+        return None if version is None else event_at(self._log, run_id, version)
 
     def timeline(self, run_id: str) -> Timeline:
         """When the run's attempts could start, started and ended; what that comes to, and on which path. Raises
