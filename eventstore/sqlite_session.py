@@ -46,7 +46,7 @@ class SqliteSession:
             self.connection.executemany(unnamed, [[arguments[n] for n in places] for _, arguments in group])
 
 
-@functools.cache
+@functools.lru_cache(500)
 def _unnamed(text: str) -> tuple[str, Sequence[int]]:
     """The text with parameters that have no names, and which argument each stands for: a row of ten is put in two
     thirds of the time that looking up their names takes.
