@@ -168,7 +168,7 @@ def files_due(store: Store, folder: Path) -> dict[str, bytes]:
     """Every file that should be in the run folders."""
     disk = Disk(folder)
     try:
-        run_files = RunFiles(disk, store.log.read, store.views.snapshot)
+        run_files = RunFiles(disk, store.log.read, store.views.at_once)
         with store.views.at_once() as session:
             due: dict[str, bytes] = {}
             for run in tables.select(session, Run, "WHERE deleted_at IS NULL ORDER BY position"):
