@@ -79,8 +79,8 @@ def write(report: Report) -> None:
 
 
 def as_json(report: Report) -> bytes:
-    """All there is to know of a run, turn by turn."""
-    return msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n"
+    """All there is to know of a run, turn by turn; a line for each row."""
+    return msgspec.json.encode(report).replace(b'{"name":', b'\n{"name":') + b"\n"
 
 
 @click.command(help="Measure bare floors, this library and other systems, in turns. See docs/PERFORMANCE.md.")

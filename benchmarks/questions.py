@@ -16,6 +16,7 @@ from benchmarks.rows import Contender, Goal, Medium, Row, Scale
 from benchmarks.stocks import name_of, stock
 from eventstore.payload import Value
 from projections import Store
+from projections.snapshot import Replay
 
 OUTPUTS = "SELECT * FROM node_outputs WHERE run_id = $1 ORDER BY version"
 PLAN = (
@@ -119,6 +120,24 @@ def travel(medium: Medium, nodes: int, bench: Bench) -> Iterator[list[Contender]
         ]
 
 
+@contextmanager
+def whole_past(medium: Medium, nodes: int, bench: Bench) -> Iterator[list[Contender]]:
+    """A long run as it was at its end: folded from its events, and by the snapshot that this has left."""
+    run = name_of(nodes)
+    with bench.opened(stock(bench, medium, bench.scale.large)) as store:
+
+        def folded() -> Replay:
+            replay = Replay()
+            replay.take(store.log.read(run), store.codec)
+            return replay
+
+        store.views.keep(folded().snapshot())
+        yield [
+            Contender("from its events", partial(milliseconds, folded, 1)),
+            Contender("by a snapshot", partial(milliseconds, partial(store.as_of, run), 1)),
+        ]
+
+
 def rows(scale: Scale) -> Iterator[Row]:
     """One row for each length of run, where that matters."""
     for medium in MEDIA:
@@ -161,4 +180,12 @@ def rows(scale: Scale) -> Iterator[Row]:
             unit="ms",
             contenders=partial(travel, medium, nodes),
             about="The run as it was after two thirds of its events, beside reading those.",
+        )
+        nodes = scale.nodes[-1]
+        yield Row(
+            name=f"the whole past of a run of {nodes:,} tasks",
+            medium=medium,
+            unit="ms",
+            contenders=partial(whole_past, medium, nodes),
+            about="The run as it was at its end, by a snapshot that somebody has left there, and without one.",
         )
