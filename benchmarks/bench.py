@@ -150,8 +150,8 @@ def settings_of(log: Log) -> str:
                 ((journal,),), ((level,),) = session.rows("PRAGMA journal_mode"), session.rows("PRAGMA synchronous")
             return sqlite_settings(journal, level)
         case PostgresLog():
-            texts = (log.database.rows(f"SHOW {name}") for name in POSTGRES_SETTINGS)
-            return ", ".join(f"{name}={text}" for name, ((text,),) in zip(POSTGRES_SETTINGS, texts, strict=True))
+            with log.database.connection() as connection:
+                return postgres_settings(connection)
     return ""
 
 

@@ -85,13 +85,13 @@ def in_threads(medium: Medium, views: bool, one_stream: bool, bench: Bench) -> I
     with ExitStack() as stack:
         log = stack.enter_context(bench.store(medium)).log if views else stack.enter_context(bench.log(medium))
         log.append(beginnings())
+        numbers, most = bench.scale.threads, max(bench.scale.threads)
+        ways = [*((writers(number), Threads, number) for number in numbers), (f"{most} coroutines", Coroutines, most)]
         found = []
-        for number in bench.scale.threads:
+        for name, kind, number in ways:
             total = 2 * max(bench.scale.singles, number)
-            threads = stack.enter_context(closing(Threads(log, number, total, one_stream=one_stream)))
-            found.append(Contender(writers(number), threads.turn, settings=settings_of(log)))
-        coroutines = stack.enter_context(closing(Coroutines(log, number, total, one_stream=one_stream)))
-        found.append(Contender(f"{number} coroutines", coroutines.turn, settings=settings_of(log)))
+            clients = stack.enter_context(closing(kind(log, number, total, one_stream=one_stream)))
+            found.append(Contender(name, clients.turn, settings=settings_of(log)))
         yield found
 
 
