@@ -18,9 +18,9 @@ class RerunCommands(Actor):
 
         Those below it run again even if it puts out the same bytes; to have them run only if it does not, invalidate
         the task alone. Outputs are not to be used again; skipped tasks are decided on again, failed ones retried, and
-        cancelled ones stay so, unless it is the named one; gates and timers that are open are cancelled. What is
-        to run anyway is left as it is, so repeating this changes nothing. In a failed run it counts from the next
-        resumption on.
+        cancelled ones stay so, unless it is the named one; gates and timers that are open are cancelled. What is to run
+        anyway is left as it is, so repeating this changes nothing. In a failed run it counts from the next resumption
+        on.
 
         `NotFound` if there is no such run or task, `InvalidTransition` if the run is completed or cancelled, which is
         final, or while one of the tasks is running: nothing has changed then.

@@ -238,9 +238,10 @@ class RunCommands(Families):
 
         Attempts that never ended are closed as interrupted, and their tasks are in doubt in the plan; gates and timers
         stay open. Tasks that always run are invalidated: what was made from them is stale until they put out the same
-        bytes. All this is in the commit of the claim. Of several
-        rescuers one wins and the others get `ClaimHeld`, as long as the winner's lease lasts. The claim comes first and
-        the plan is read after it, so the old worker can add nothing to what the plan has seen.
+        bytes. All this is in the commit of the claim.
+
+        Of several rescuers one wins and the others get `ClaimHeld`, as long as the winner's lease lasts. The claim
+        comes first and the plan is read after it, so the old worker can add nothing to what the plan has seen.
         """
         seen = self._queries.get_run(run_id)
         if seen is None:

@@ -101,12 +101,8 @@ class Replay:
     def of(cls, snapshot: Snapshot, last: RecordedEvent) -> Self:
         """Go on from a snapshot, and the event it was taken after. Raises one of `UNREADABLE`."""
         replay = cls()
-        replay.fold = restored(snapshot.data)
-        replay.version, replay.last, replay.latest = (
-            last.version,
-            last,
-            datetime.fromisoformat(snapshot.latest).astimezone(UTC),
-        )
+        replay.fold, replay.version, replay.last = restored(snapshot.data), last.version, last
+        replay.latest = datetime.fromisoformat(snapshot.latest).astimezone(UTC)
         return replay
 
     def take(self, events: Iterable[RecordedEvent], codec: Codec) -> None:
