@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib.resources.abc import Traversable
 
-from eventstore.errors import UnsupportedStore
+from eventstore.errors import RowCorrupt, UnsupportedStore
 from eventstore.session import Session, Statement
 
 VERSIONED = "schema_versions"
@@ -25,7 +25,7 @@ def migrate(session: Session, part: str, folder: Traversable, *, until: int | No
     had to be done.
 
     In a file, statements end in a semicolon with an empty line behind it. Raises `UnsupportedStore` if a newer program
-    made the tables.
+    made the tables, `RowCorrupt` if nobody can tell.
     """
     if not session.has_table(VERSIONED):
         session.rows(VERSIONS)
@@ -42,8 +42,11 @@ def migrate(session: Session, part: str, folder: Traversable, *, until: int | No
 
 
 def version_of(session: Session, part: str) -> int:
-    """The version of a part of the schema that a database has; 0 if it has none of it."""
-    return next((int(version) for (version,) in session.rows(VERSION, (part,))), 0)
+    """The version of a part of the schema that a database has; 0 if it has none of it. Raises `RowCorrupt`."""
+    (version,) = next(iter(session.rows(VERSION, (part,))), (0,))
+    if type(version) is not int:  # SQLite has what is there, whatever the column's type
+        raise RowCorrupt(VERSIONED, f"the row of part {part!r}", "its version is no number")
+    return version
 
 
 def newest_version(folder: Traversable) -> int:

@@ -109,9 +109,17 @@ def empty_beside_its_write_ahead_log(path: Path) -> None:
 
 
 def newer(path: Path) -> None:
+    make_of_version("99", path)
+
+
+def version_that_is_text(path: Path) -> None:
+    make_of_version("'done'", path)
+
+
+def make_of_version(version: str, path: Path) -> None:
     make_store(path)
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("UPDATE schema_versions SET version = 99")
+        connection.execute(f"UPDATE schema_versions SET version = {version}")
         connection.commit()
 
 
@@ -126,6 +134,7 @@ DAMAGED = (
     first_page_without_tables,
     first_page_scribbled,
     empty_beside_its_write_ahead_log,
+    version_that_is_text,
 )
 KINDS: list[tuple[Callable[[Path], None], type[EventStoreError]]] = [
     *((make, InvalidInput) for make in NO_STORE),
