@@ -125,7 +125,7 @@ class Travel(Actor):
         return None if found is None else event_at(self._log, run_id, found)
 
     def _bisect_inherited(self, run_id: str, predicate: Predicate) -> RecordedEvent | None:
-        """The first event since which something is so that is so at version 1: with that, a fork has all it inherits."""
+        """The event since which something is so that is so at version 1, where a fork has all that it inherits."""
         events = list(self._events(Point(run_id, 1)))
 
         def after(number: int, before: Replay) -> Replay:
