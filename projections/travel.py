@@ -120,7 +120,21 @@ class Travel(Actor):
             return self._replayed(Point(run_id, version), before)
 
         version = bisection.first_by_halving(last, at, predicate)
+        if version == 1:
+            return self._bisect_inherited(run_id, predicate)
         return None if version is None else event_at(self._log, run_id, version)
+
+    def _bisect_inherited(self, run_id: str, predicate: Predicate) -> RecordedEvent | None:
+        """The event since which something is so that is so at version 1, where a fork has all that it inherits."""
+        events = list(self._events(Point(run_id, 1)))
+
+        def after(number: int, before: Replay) -> Replay:
+            replay = before.copy()
+            replay.take(events[before.taken : number], self._codec)
+            return replay
+
+        found = bisection.first_by_halving(len(events), after, predicate)
+        return None if found is None else events[found - 1]
 
     def timeline(self, run_id: str) -> Timeline:
         """When the run's attempts could start, started and ended; what that comes to, and on which path. Raises

@@ -199,6 +199,7 @@ def test_a_bad_file_leaves_nothing_behind(tmp_path: Path, content: bytes) -> Non
     folder = tmp_path / "store"
     with open_store(folder, durability="none") as store:
         imported(store)
+        store.write_folders()
         before = store.log.head(), sorted(os.listdir(folder)), store.list_runs()
         with pytest.raises(InvalidInput) as caught:
             import_wfformat(store, bad)

@@ -208,6 +208,6 @@ def test_tasks_that_are_known_are_left_out_of_a_larger_commit(store: Store) -> N
 @pytest.mark.parametrize("task", [Task("a", depends_on=["a"]), Task("a", depends_on="prep")])
 def test_dependencies_that_cannot_be_meant_are_refused(store: Store, task: Task) -> None:
     run_of(store)
-    with pytest.raises(ValueError, match="depend"):
+    with pytest.raises(ValueError, match=r"depends on itself|one task id"):
         store.schedule_tasks("run", [task])
     assert store.list_task_runs("run") == []
