@@ -125,7 +125,7 @@ class Travel(Actor):
         return None if version is None else event_at(self._log, run_id, version)
 
     def _bisect_inherited(self, run_id: str, predicate: Predicate) -> RecordedEvent | None:
-        """The event since which something is so that is so at version 1, where a fork has all that it inherits."""
+        """The event since which something is so, if it is at version 1, where a fork has all that it inherits."""
         events = list(self._events(Point(run_id, 1)))
 
         def after(number: int, before: Replay) -> Replay:
@@ -133,8 +133,8 @@ class Travel(Actor):
             replay.take(events[before.taken : number], self._codec)
             return replay
 
-        found = bisection.first_by_halving(len(events), after, predicate)
-        return None if found is None else events[found - 1]
+        count = bisection.first_by_halving(len(events), after, predicate)
+        return None if count is None else events[count - 1]
 
     def timeline(self, run_id: str) -> Timeline:
         """When the run's attempts could start, started and ended; what that comes to, and on which path. Raises
