@@ -81,7 +81,7 @@ QUICK = Scale(
 )
 FULL = Scale(
     name="full",
-    rounds=5,
+    rounds=4,
     singles=200,
     batched=3_000,
     threads=(1, 8, 64),
