@@ -126,7 +126,7 @@ class FollowingFolders:
 
     def _keep_writing(self) -> None:
         delay = DELAY_SECONDS
-        while True:
+        while not self._stop.is_set():  # what is due may have been cleared just after the end was said
             self._due.wait()
             if self._stop.wait(delay):
                 return

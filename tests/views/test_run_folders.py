@@ -318,3 +318,22 @@ def test_a_run_that_is_gone_loses_a_folder_that_the_tables_know_nothing_of(folde
     with open_again(folder) as store:
         assert set(files_in(folder)) == {"kept/run.json", "kept/events.jsonl"}
         assert files_in(folder) == files_due(store, folder)
+
+
+def test_the_thread_ends_that_a_store_is_closed_beside_just_as_folders_are_due(file_store: Store) -> None:
+    folders = following(file_store)._folders
+    assert folders is not None
+    stop = folders._stop
+
+    class ClosedMeanwhile(threading.Event):
+        def clear(self) -> None:
+            stop.set()
+            self.set()
+            super().clear()
+
+    folders._due = ClosedMeanwhile()
+    file_store.create_run("flow")
+    assert folders._writer is not None
+    folders._writer.join(PATIENCE)
+    assert not folders._writer.is_alive()
+    stop.clear()
