@@ -50,7 +50,8 @@ def item_of(task_id: str) -> Item:
 
 def ids_below(task_id: str, *path: str | int) -> tuple[str, str]:
     """Between which two texts the ids of all items of a task are, in the order of their bytes: from the first on, and
-    before the second; with a path, those of the items below it.
+    before the second; with a path, those of the items below it. The id of a task that is no item can be there, too:
+    `review[`.
     """
     prefix = _id_of(task_id, path)
     return f"{prefix}[", prefix + _AFTER_BRACKET

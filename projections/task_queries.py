@@ -10,7 +10,7 @@ from eventstore.validate import check_zone
 from projections.queries import Queries
 from projections.rows import Output, TaskRun, time_column
 from projections.run_filter import capped, check_counts
-from projections.scope import ids_below
+from projections.scope import ids_below, item_of
 
 WaitKind = Literal["gate", "timer"]
 
@@ -32,11 +32,13 @@ class TaskQueries(Queries):
 
     def list_items(self, run_id: str, task_id: str, *path: str | int) -> list[TaskRun]:
         """The items of a task, or those of them below a path, in the order they were scheduled; see `scope.item`."""
-        return self._rows(TaskRun, ITEMS, (run_id, *ids_below(task_id, *path)))
+        tasks = self._rows(TaskRun, ITEMS, (run_id, *ids_below(task_id, *path)))
+        return [task for task in tasks if item_of(task.task_id).path]
 
     def list_item_outputs(self, run_id: str, task_id: str, *path: str | int) -> list[Output]:
         """The effective outputs of these items, stale ones included, in completion order."""
-        return self._rows(Output, ITEM_OUTPUTS, (run_id, *ids_below(task_id, *path)))
+        outputs = self._rows(Output, ITEM_OUTPUTS, (run_id, *ids_below(task_id, *path)))
+        return [output for output in outputs if item_of(output.task_id).path]
 
     def list_waiting(
         self,

@@ -47,7 +47,7 @@ def test_the_items_of_a_task_are_those_between_two_ids(
     for found in (item(task_id, *path, *place), item(other, *place), other):
         known = item_of(found)
         below = known.task_id == task_id and known.path[: len(path)] == begins and len(known.path) > len(path)
-        assert (first <= found.encode() < end) == below
+        assert (first <= found.encode() < end and known.path != ()) == below
 
 
 @pytest.mark.parametrize("path", [(), (True,), (1.5,), (None,)])
@@ -94,6 +94,14 @@ def test_the_items_of_a_task_are_listed_in_the_order_they_were_scheduled(book: S
     assert book.list_items("run", "draft") == book.list_items("other", "review") == []
     book.delete_run("run", force=True)
     assert (book.list_items("run", "review"), book.list_item_outputs("run", "review")) == ([], [])
+
+
+def test_a_task_whose_id_only_begins_like_an_items_is_none(store: Store) -> None:
+    run_of(store, "review[", "review[1]]", "review[1]")
+    for task_id in ("review[", "review[1]]", "review[1]"):
+        completed(store, "run", task_id)
+    assert [task.task_id for task in store.list_items("run", "review")] == ["review[1]"]
+    assert [output.task_id for output in store.list_item_outputs("run", "review")] == ["review[1]"]
 
 
 def test_loops_in_loops_go_on_where_they_were(store: Store) -> None:
