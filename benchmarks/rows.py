@@ -164,7 +164,9 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What came out for one row. `error` says why there is nothing, or not everything."""
+    """What came out for one row, and how long it took to make everything ready and to measure it. `error` says why
+    there is nothing, or not everything.
+    """
 
     name: str
     medium: Medium
@@ -172,6 +174,7 @@ class Result(msgspec.Struct, frozen=True):
     about: str
     figures: tuple[Figure, ...]
     error: str = ""
+    seconds: float = 0.0
 
 
 class Report(msgspec.Struct, frozen=True):

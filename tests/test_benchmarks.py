@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -24,7 +25,8 @@ from tests.postgres import SERVERS, dsn
 @pytest.fixture(autouse=True)
 def no_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other systems are measured where they are installed, and tested nowhere."""
-    monkeypatch.setattr(peers, "MODULES", {})
+    monkeypatch.setattr(peers, "EVENT_STORES", {})
+    monkeypatch.setattr(peers, "ENGINES", {})
 
 
 @pytest.fixture
@@ -77,9 +79,25 @@ def test_contenders_take_turns_and_goals_are_held_against_the_ratio(bench: Bench
     goals = (Goal("near", at_least=0.7), Goal("far", at_least=0.7))
     row = Row(name="work", medium="files", unit="events/s", contenders=contenders, goals=goals, rounds=2)
     bare, near, far = measure(row, bench).figures
-    assert turns == ["far", "bare", "near", "bare", "near", "far", "near", "far", "bare"]
+    assert turns == ["far", "near", "bare", "bare", "near", "far", "near", "bare", "far"]
     assert (bare.met, near.met, far.met) == (None, True, False)
     assert (near.ratio, near.median, near.turns) == (0.7, 70.0, (70.0, 70.0))
+
+
+def test_nobody_pays_for_the_garbage_of_others(bench: Bench) -> None:
+    frozen: list[int] = []
+
+    def turn() -> float:
+        frozen.append(gc.get_freeze_count())
+        return 1.0
+
+    @contextmanager
+    def contenders(_: Bench) -> Iterator[list[Contender]]:
+        yield [Contender("bare", turn)]
+
+    measure(Row(name="work", medium="files", unit="ms", contenders=contenders), bench)
+    assert all(frozen)
+    assert gc.get_freeze_count() == 0
 
 
 def test_another_system_that_fails_is_left_out_and_named(bench: Bench) -> None:

@@ -17,16 +17,18 @@ from benchmarks.harness import timed
 from benchmarks.payload import STREAMS
 from benchmarks.rows import Contender, Medium
 
-MODULES = {
-    "dbos": "dbos",
+EVENT_STORES = {
     "eventsource-py": "eventsource_py",
     "eventsourcing": "eventsourcing",
-    "langgraph-checkpoint-postgres": "langgraph_postgres",
-    "langgraph-checkpoint-sqlite": "langgraph_sqlite",
     "pyworkflow-engine": "pyworkflow",
     "stabilize": "stabilize",
 }
-"""Files of this folder by the distributions that they need."""
+ENGINES = {
+    "langgraph-checkpoint-postgres": "langgraph_postgres",
+    "langgraph-checkpoint-sqlite": "langgraph_sqlite",
+    "dbos": "dbos",  # last: the indexes of others would wait for its transactions, for seconds
+}
+"""Files of this folder by the distributions that they need: those that append events, and those that take steps."""
 
 Work = Callable[[], object]
 
@@ -56,9 +58,9 @@ class Peer(NamedTuple):
 Open = Callable[[Bench], AbstractContextManager[Peer]]
 
 
-def peers(medium: Medium, bench: Bench, stack: ExitStack) -> Iterator[tuple[str, Peer]]:
-    """All that are there for this medium, open until the stack is left."""
-    for distribution, module in MODULES.items():
+def opened(modules: Mapping[str, str], medium: Medium, bench: Bench, stack: ExitStack) -> Iterator[tuple[str, Peer]]:
+    """Those of them that are there for this medium, open until the stack is left."""
+    for distribution, module in modules.items():
         try:
             openers: Mapping[Medium, Open] = importlib.import_module(f"benchmarks.peers.{module}").OPENERS
             if medium in openers:
@@ -70,7 +72,7 @@ def peers(medium: Medium, bench: Bench, stack: ExitStack) -> Iterator[tuple[str,
 def versions() -> dict[str, str]:
     """Which of them are installed, in which version."""
     found = {}
-    for distribution in MODULES:
+    for distribution in (*ENGINES, *EVENT_STORES):
         try:
             found[distribution] = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
@@ -80,7 +82,7 @@ def versions() -> dict[str, str]:
 
 def appending(medium: Medium, of: int, number: int, bench: Bench, stack: ExitStack) -> Iterator[Contender]:
     """Those that can append commits of so many events; the figure is events per second."""
-    for name, peer in peers(medium, bench, stack):
+    for name, peer in opened(EVENT_STORES, medium, bench, stack):
         if peer.appends is not None and (of == 1 or peer.batches):
             turn = partial(_rate, partial(peer.appends, number, of, STREAMS), number * of)
             yield Contender(name, turn, "peer", peer.settings, peer.unlike)
@@ -88,7 +90,7 @@ def appending(medium: Medium, of: int, number: int, bench: Bench, stack: ExitSta
 
 def reading(medium: Medium, events: int, everything: bool, bench: Bench, stack: ExitStack) -> Iterator[Contender]:
     """Those that can read so many events, of all streams or of one; the figure is events per second."""
-    for name, peer in peers(medium, bench, stack):
+    for name, peer in opened(EVENT_STORES, medium, bench, stack):
         read = peer.read_all if everything else peer.read_stream
         if peer.appends is None or read is None:
             continue
@@ -101,7 +103,7 @@ def stepping(
     medium: Medium, bench: Bench, stack: ExitStack, turns: Callable[[Peer], Mapping[str, Callable[[], float]]]
 ) -> Iterator[Contender]:
     """Those of which turns are made, each by what its contender's name ends with."""
-    for name, peer in peers(medium, bench, stack):
+    for name, peer in opened(ENGINES, medium, bench, stack):
         for ending, turn in turns(peer).items():
             yield Contender(f"{name}{ending}", turn, "peer", peer.settings, peer.unlike)
 
