@@ -9,15 +9,16 @@ from typing import Any
 
 from benchmarks import peers
 from benchmarks.bench import Bench, settings_of
-from benchmarks.floors import SqlFloor, file_floor, line_of, postgres_floor, rows, sqlite_floor
+from benchmarks.floors import SqlFloor, encoded, file_floor, line_of, postgres_floor, rows, sqlite_floor
 from benchmarks.harness import timed
 from benchmarks.payload import Commits, beginnings
 from benchmarks.peers import Work
-from benchmarks.rows import Contender, Goal, Medium, Row
+from benchmarks.rows import MEDIA, Contender, Goal, Medium, Row
 from benchmarks.stocks import stock
 from eventstore.log import Append, Log
+from projections import Store
 
-LOG, VIEWS = "log alone", "views kept"
+LOG, VIEWS, FOLDERS = "log alone", "views kept", "run folders too"
 BATCHES = (10, 100, 1_000)
 GOALS: dict[Medium, tuple[float, float]] = {"files": (0.7, 0.5), "SQLite": (0.6, 0.4), "Postgres": (0.6, 0.5)}
 """Of one append, and of batches of 1,000."""
@@ -29,6 +30,28 @@ def append_all(log: Log, commits: Sequence[Commit]) -> None:
     """Append them one after the other."""
     for commit in commits:
         log.append(commit)
+
+
+def append_and_ask(store: Store, commits: Sequence[Commit]) -> None:
+    """Append them, and ask the views, which then show all of them: some follow the log, and nobody waits for these."""
+    append_all(store.log, commits)
+    ask(store)
+
+
+def ask(store: Store) -> None:
+    """Ask the views something short."""
+    store.get_run("run-0")
+
+
+def settled(turn: Callable[[], float], store: Store) -> Callable[[], float]:
+    """The turn, and after it what the store writes behind appends, which would be done in the others' turns."""
+
+    def settling() -> float:
+        figure = turn()
+        store.write_folders()
+        return figure
+
+    return settling
 
 
 def each(do: Callable[[Any], object], things: Sequence[Any]) -> None:
@@ -52,6 +75,19 @@ class Appending:
         """By a log."""
         return lambda: self._rate(partial(append_all, log, self._some()))
 
+    def kept_by(self, store: Store) -> Callable[[], float]:
+        """By a store, until its views show all of them."""
+        return settled(lambda: self._rate(partial(append_and_ask, store, self._some())), store)
+
+    def with_folders(self, store: Store) -> Callable[[], float]:
+        """By a store, until its views show all of them, and the run folders have them."""
+
+        def work(commits: Sequence[Commit]) -> None:
+            append_and_ask(store, commits)
+            store.write_folders()
+
+        return lambda: self._rate(partial(work, self._some()))
+
     def by(self, do: Callable[[Any], object], form: Callable[[Sequence[Commit]], Sequence[Any]]) -> Callable[[], float]:
         """By something that takes a commit in a form of its own."""
         return lambda: self._rate(partial(each, do, form(self._some())))
@@ -68,7 +104,7 @@ def appending(bench: Bench, of: int) -> Appending:
     if of == 1:
         return Appending(bench.scale.singles, 1)
     of = min(of, bench.scale.batched)
-    return Appending(bench.scale.batched // of, of)
+    return Appending(min(bench.scale.singles, bench.scale.batched // of), of)
 
 
 @contextmanager
@@ -81,7 +117,9 @@ def contenders(medium: Medium, of: int, bench: Bench) -> Iterator[list[Contender
         store = stack.enter_context(bench.store(medium))
         store.log.append(beginnings())
         found.append(Contender(LOG, work.to(log), settings=settings_of(log)))
-        found.append(Contender(VIEWS, work.to(store.log), settings=settings_of(store.log)))
+        found.append(Contender(VIEWS, work.kept_by(store), settings=settings_of(store.log)))
+        if medium == "files":
+            found.append(Contender(FOLDERS, work.with_folders(store), settings=settings_of(store.log)))
         found.extend(peers.appending(medium, work.of, work.number, bench, stack))
         yield found
 
@@ -91,8 +129,11 @@ def floors(medium: Medium, bench: Bench, work: Appending, stack: ExitStack) -> I
     if medium == "files":
         line = line_of(Commits().some(1, of=work.of)[0], bench.path())
         commit = stack.enter_context(file_floor(bench.path()))
+        settings = "fdatasync after each os.write"
         turn = work.by(commit, lambda commits: [line] * len(commits))
-        yield Contender("os.write + fdatasync", turn, "floor", f"{len(line):,} bytes, fdatasync each")
+        yield Contender("os.write + fdatasync", turn, "floor", settings)
+        turn = work.by(lambda made: commit(encoded(made)), lambda commits: commits)
+        yield Contender("msgspec + os.write + fdatasync", turn, "floor", settings)
         return
     opened: AbstractContextManager[SqlFloor]
     opened = sqlite_floor(bench.path()) if medium == "SQLite" else postgres_floor(bench)
@@ -126,11 +167,10 @@ def by_size(medium: Medium, bench: Bench) -> Iterator[list[Contender]]:
         found = []
         for name, events in (("small", bench.scale.small), ("large", bench.scale.large)):
             store = stack.enter_context(bench.opened(stock(bench, medium, events)))
-            found.append(Contender(f"{name} store", work.to(store.log), settings=settings_of(store.log)))
+            found.append(Contender(f"{name} store", work.kept_by(store), settings=settings_of(store.log)))
         yield found
 
 
-MEDIA: tuple[Medium, ...] = ("files", "SQLite", "Postgres")
 ROWS: Sequence[Row] = tuple(row(medium, of) for of in (1, *BATCHES) for medium in MEDIA)
 BY_SIZE: Sequence[Row] = tuple(
     Row(

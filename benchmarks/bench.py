@@ -29,7 +29,7 @@ from tests.postgres_server import Server
 SLOW_FLUSH = "-c commit_delay=1000 -c commit_siblings=0"
 """Has every flush of a session's commits wait for a millisecond first, like a disk far away."""
 
-POSTGRES_SETTINGS = ("fsync", "synchronous_commit", "wal_sync_method", "full_page_writes")
+POSTGRES_SETTINGS = ("fsync", "synchronous_commit", "wal_sync_method", "full_page_writes", "commit_delay")
 
 
 class Bench:

@@ -6,16 +6,30 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
 from benchmarks.payload import beginning, completion
 from eventstore.log import Append
 from projections import open_store
 
-Opener = Callable[[], AbstractContextManager[Callable[[], object]]]
+
+def _nothing() -> None:
+    pass
+
+
+class Client(NamedTuple):
+    """What another process does over and over; once at the end, before it looks at the clock; and once after that."""
+
+    do: Callable[[], object]
+    finish: Callable[[], object] = _nothing
+    settle: Callable[[], object] = _nothing
+
+
+Opener = Callable[[], AbstractContextManager[Client]]
 """Opens something in the other process, and gives what is to be done with it."""
 
 processes = multiprocessing.get_context("forkserver")
@@ -57,21 +71,26 @@ class Clients:
 def _serve(orders: Connection[Any, Any], openers: Mapping[str, Opener]) -> None:
     with ExitStack() as stack:
         ways = {name: stack.enter_context(opener()) for name, opener in openers.items()}
-        for do in ways.values():
-            do()
+        for client in ways.values():
+            client.do()
         orders.send("ready")
         while order := orders.recv():
             name, seconds = order
-            do, done, start = ways[name], 0, time.perf_counter()
-            while (passed := time.perf_counter() - start) < seconds:
-                do()
+            client, done, start = ways[name], 0, time.perf_counter()
+            while time.perf_counter() - start < seconds:
+                client.do()
                 done += 1
-            orders.send(done / passed)
+            client.finish()
+            rate = done / (time.perf_counter() - start)
+            client.settle()
+            orders.send(rate)
 
 
 @contextmanager
-def store_appender(address: str, stream: str | None) -> Iterator[Callable[[], object]]:
-    """Appends completions to this stream of a store, which has begun; or to one of its own, which it begins."""
+def store_appender(address: str, stream: str | None) -> Iterator[Client]:
+    """Appends completions to this stream of a store, which has begun; or to one of its own, which it begins. At the end
+    the views show them all, and after that the run folders have them.
+    """
     with open_store(address) as store:
         own = stream or uuid4().hex
         if stream is None:
@@ -83,4 +102,4 @@ def store_appender(address: str, stream: str | None) -> Iterator[Callable[[], ob
             number += 1
             store.log.append([Append(own, [completion(mine + number)])])
 
-        yield append
+        yield Client(append, partial(store.get_run, own), store.write_folders)

@@ -6,17 +6,19 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import datetime
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import msgspec
 import psycopg
 
 from benchmarks.bench import Bench, postgres_settings, sqlite_settings
 from benchmarks.rows import Medium
 from eventstore.jsonl import JsonlLog
-from eventstore.log import Append
+from eventstore.log import Append, now
 from eventstore.memory import MemoryLog
 from eventstore.segments import FOLDER
 from eventstore.sql_events import WRITTEN, rows_of
@@ -27,6 +29,40 @@ Row = tuple[Any, ...]
 Insert = Callable[[Sequence[Row]], None]
 Select = Callable[[str, Sequence[object]], list[Row]]
 fdatasync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+
+
+class Event(msgspec.Struct, frozen=True):
+    """What an event of the log is made of; the rest of its line is passed over."""
+
+    stream: str
+    version: int
+    id: UUID
+    type: str
+    time: datetime
+    hash: str
+    data: msgspec.Raw
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A line of the log."""
+
+    commit: int
+    position: int
+    recorded_at: datetime
+    events: list[Event]
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encoded(commit: Sequence[Append]) -> bytes:
+    """The least that makes a line of a commit: nothing is checked, and there are no hashes."""
+    events = [
+        Event(entry.stream, version, event.id, event.type, event.time, "", msgspec.Raw(event.data))
+        for entry in commit
+        for version, event in enumerate(entry.events, 1)
+    ]
+    return _encoder.encode(Line(1, 1, now(), events)) + b"\n"
 
 
 def line_of(commit: Sequence[Append], folder: Path) -> bytes:

@@ -6,24 +6,22 @@ import resource
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
 from functools import partial
 from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
 from benchmarks import peers
-from benchmarks.appends import MEDIA, append_all
+from benchmarks.appends import append_all
 from benchmarks.bench import Bench, settings_of
 from benchmarks.clients import processes
-from benchmarks.floors import selecting
+from benchmarks.floors import Line, selecting
 from benchmarks.harness import timed
 from benchmarks.payload import STREAMS, Commits
-from benchmarks.rows import Contender, Goal, Medium, Row
+from benchmarks.rows import MEDIA, Contender, Goal, Medium, Row
 from benchmarks.stocks import stock
 from eventstore.codec import Codec
 from eventstore.events import TaskRunCompleted
@@ -37,27 +35,6 @@ OF_COMMIT = 10
 
 ALL = f"SELECT {COLUMNS} FROM workflow_events ORDER BY position"
 PAYLOAD = 5
-
-
-class Event(msgspec.Struct, frozen=True):
-    """What an event of the log is made of; the rest of its line is passed over."""
-
-    stream: str
-    version: int
-    id: UUID
-    type: str
-    time: datetime
-    hash: str
-    data: msgspec.Raw
-
-
-class Line(msgspec.Struct, frozen=True):
-    """A line of the log."""
-
-    commit: int
-    position: int
-    recorded_at: datetime
-    events: list[Event]
 
 
 _line, _data = msgspec.json.Decoder(Line), msgspec.json.Decoder(TaskRunCompleted)

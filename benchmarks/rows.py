@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from benchmarks.bench import Bench
 
 Medium = Literal["files", "SQLite", "Postgres"]
+MEDIA: tuple[Medium, ...] = ("files", "SQLite", "Postgres")
 Role = Literal["floor", "ours", "peer"]
+ROLES: tuple[Role, ...] = ("floor", "ours", "peer")
 
 
 class Scale(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +25,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     singles: int
     """Commits of one event in a turn."""
     batched: int
-    """Events in a turn, where a commit has many."""
+    """Events in a turn, where a commit has many; fewer if that were more commits than `singles`."""
     threads: tuple[int, ...]
     processes: tuple[int, ...]
     clients: int
@@ -65,7 +67,7 @@ TINY = Scale(
 QUICK = Scale(
     name="quick",
     rounds=3,
-    singles=60,
+    singles=30,
     batched=1_000,
     threads=(1, 8, 64),
     processes=(1, 8),
@@ -73,9 +75,9 @@ QUICK = Scale(
     seconds=0.1,
     steps=20,
     lengths=(20, 100),
-    reads=2_000,
+    reads=1_000,
     waits=20,
-    small=2_000,
+    small=1_000,
     large=10_000,
     nodes=(10, 1_000),
 )
@@ -91,7 +93,7 @@ FULL = Scale(
     steps=20,
     lengths=(20, 100, 1_000),
     reads=10_000,
-    waits=60,
+    waits=100,
     small=10_000,
     large=1_000_000,
     nodes=(10, 1_000, 20_000),
@@ -121,6 +123,8 @@ class Goal(msgspec.Struct, frozen=True):
     or_figure_at_least: float | None = None
 
     def __str__(self) -> str:
+        if self.at_least is not None and self.at_most is not None:
+            return f"{self.at_least:g}–{self.at_most:g} ×"
         text = f"≥ {self.at_least:g} ×" if self.at_most is None else f"≤ {self.at_most:g} ×"
         return text if self.or_figure_at_least is None else f"{text} or ≥ {self.or_figure_at_least:,.0f}"
 

@@ -3,39 +3,51 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from uuid import uuid4
 
-from benchmarks.appends import LOG, MEDIA, VIEWS, append_all
+from benchmarks.appends import LOG, VIEWS, append_all, ask, settled
 from benchmarks.bench import SLOW_FLUSH, Bench, settings_of
-from benchmarks.clients import Clients, store_appender
+from benchmarks.clients import Client, Clients, store_appender
 from benchmarks.harness import timed
 from benchmarks.payload import DATA, beginnings, completion
-from benchmarks.rows import Contender, Goal, Medium, Row
+from benchmarks.rows import MEDIA, Contender, Goal, Medium, Row
 from eventstore.admit import Head, admit
 from eventstore.asynchronous import Async
 from eventstore.log import Append, Log, NewEvent, now
 from eventstore.postgres import Ordering, PostgresLog
 from eventstore.postgres_database import BEGIN, COMMIT, pipelined
 from eventstore.postgres_insert import insertion
+from projections import Store
 
 LOCK_TABLE = "LOCK TABLE main.workflow_events IN EXCLUSIVE MODE"
 
 
 class Threads:
-    """Turns of appends that so many threads share; the figure is appends per second."""
+    """Turns of appends that so many threads share, until the views show them all, if there is a store that keeps some;
+    the figure is appends per second.
+    """
 
-    def __init__(self, log: Log, number: int, total: int, *, one_stream: bool) -> None:
-        self._log, self._number, self._each, self._one_stream = log, number, max(1, total // number), one_stream
+    def __init__(self, log: Log, store: Store | None, number: int, total: int, *, one_stream: bool) -> None:
+        self._log, self._store = log, store
+        self._number, self._each, self._one_stream = number, max(1, total // number), one_stream
         self._pool = ThreadPoolExecutor(number)
         self._done = 0
 
     def turn(self) -> float:
         parts = self._parts()
-        return self._number * self._each / timed(lambda: list(self._pool.map(partial(append_all, self._log), parts)))
+        return self._number * self._each / timed(lambda: self._work(parts))
+
+    def _work(self, parts: list[list[list[Append]]]) -> None:
+        self._append_all(parts)
+        if self._store is not None:
+            ask(self._store)
+
+    def _append_all(self, parts: list[list[list[Append]]]) -> None:
+        list(self._pool.map(partial(append_all, self._log), parts))
 
     def _parts(self) -> list[list[list[Append]]]:
         return [[self._commit(thread) for _ in range(self._each)] for thread in range(self._number)]
@@ -51,13 +63,12 @@ class Threads:
 class Coroutines(Threads):
     """The same by as many coroutines."""
 
-    def __init__(self, log: Log, number: int, total: int, *, one_stream: bool) -> None:
-        super().__init__(log, number, total, one_stream=one_stream)
+    def __init__(self, log: Log, store: Store | None, number: int, total: int, *, one_stream: bool) -> None:
+        super().__init__(log, store, number, total, one_stream=one_stream)
         self._facade, self._runner = Async(log), asyncio.Runner()
 
-    def turn(self) -> float:
-        parts = self._parts()
-        return self._number * self._each / timed(lambda: self._runner.run(self._append(parts)))
+    def _append_all(self, parts: list[list[list[Append]]]) -> None:
+        self._runner.run(self._append(parts))
 
     async def _append(self, parts: list[list[list[Append]]]) -> None:
         async with asyncio.TaskGroup() as group:
@@ -83,15 +94,17 @@ def writers(number: int) -> str:
 def in_threads(medium: Medium, views: bool, one_stream: bool, bench: Bench) -> Iterator[list[Contender]]:
     """The same number of appends by one thread, by several, and by coroutines."""
     with ExitStack() as stack:
-        log = stack.enter_context(bench.store(medium)).log if views else stack.enter_context(bench.log(medium))
+        store = stack.enter_context(bench.store(medium)) if views else None
+        log = stack.enter_context(bench.log(medium)) if store is None else store.log
         log.append(beginnings())
         numbers, most = bench.scale.threads, max(bench.scale.threads)
         ways = [*((writers(number), Threads, number) for number in numbers), (f"{most} coroutines", Coroutines, most)]
         found = []
         for name, kind, number in ways:
             total = 2 * max(bench.scale.singles, number)
-            clients = stack.enter_context(closing(kind(log, number, total, one_stream=one_stream)))
-            found.append(Contender(name, clients.turn, settings=settings_of(log)))
+            clients = stack.enter_context(closing(kind(log, store, number, total, one_stream=one_stream)))
+            turn = clients.turn if store is None else settled(clients.turn, store)
+            found.append(Contender(name, turn, settings=settings_of(log)))
         yield found
 
 
@@ -138,18 +151,18 @@ class TableLock:
 
 
 @contextmanager
-def table_lock(dsn: str, schema: str) -> Iterator[Callable[[], object]]:
+def table_lock(dsn: str, schema: str) -> Iterator[Client]:
     """The same append, under a lock on the table."""
     with closing(PostgresLog(dsn, schema=schema, connections=1)) as log:
-        yield TableLock(log).append
+        yield Client(TableLock(log).append)
 
 
 @contextmanager
-def ordered(dsn: str, schema: str, ordering: Ordering) -> Iterator[Callable[[], object]]:
+def ordered(dsn: str, schema: str, ordering: Ordering) -> Iterator[Client]:
     """An append in one of the log's two ways."""
     stream = uuid4().hex
     with closing(PostgresLog(dsn, schema=schema, ordering=ordering, connections=1)) as log:
-        yield lambda: log.append([Append(stream, [NewEvent(type="taskRunCompleted", data=DATA)])])
+        yield Client(lambda: log.append([Append(stream, [NewEvent(type="taskRunCompleted", data=DATA)])]))
 
 
 @contextmanager

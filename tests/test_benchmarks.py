@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import msgspec
@@ -14,11 +17,15 @@ import pytest
 
 from benchmarks import peers
 from benchmarks.__main__ import as_json, measured, rows_of
+from benchmarks.appends import Appending
 from benchmarks.bench import Bench
+from benchmarks.floors import Line, encoded, line_of
 from benchmarks.harness import measure
+from benchmarks.payload import Commits, beginnings
 from benchmarks.picture import svg
 from benchmarks.report import BEGIN, END, lines_of, written_into
 from benchmarks.rows import TINY, Contender, Goal, Report, Row
+from benchmarks.upkeep import Waiting
 from tests.postgres import SERVERS, dsn
 
 
@@ -98,6 +105,45 @@ def test_nobody_pays_for_the_garbage_of_others(bench: Bench) -> None:
     measure(Row(name="work", medium="files", unit="ms", contenders=contenders), bench)
     assert all(frozen)
     assert gc.get_freeze_count() == 0
+
+
+def test_what_is_written_behind_appends_is_waited_for(bench: Bench) -> None:
+    with bench, bench.store("files") as store:
+        store.log.append(beginnings())
+        Appending(1, 3).kept_by(store)()
+        folder = Path(store.address.removeprefix("jsonl:")) / "run-0"
+        assert len((folder / "events.jsonl").read_text().splitlines()) == 2 + 3
+
+
+def test_the_floor_that_encodes_writes_the_same_events(tmp_path: Path) -> None:
+    (commit,) = Commits().some(1, of=3)
+    bare = msgspec.json.decode(encoded(commit), type=Line).events
+    logged = msgspec.json.decode(line_of(commit, tmp_path), type=Line).events
+    assert [msgspec.structs.replace(event, hash="") for event in logged] == bare
+
+
+def test_a_goal_may_have_two_sides() -> None:
+    goal = Goal("far", at_least=0.9, at_most=1.1)
+    assert str(goal) == "0.9–1.1 ×"
+    assert [goal.met(1.0, ratio) for ratio in (0.8, 0.9, 1.1, 1.2)] == [False, True, True, False]
+
+
+def test_percentiles_that_are_asked_once_each_are_of_the_same_events(bench: Bench) -> None:
+    seen: list[float] = []
+
+    class Follower:
+        def recv(self) -> float:
+            seen.append(time.monotonic())
+            return seen[-1]
+
+    with bench, bench.store("files") as store:
+        store.log.append(beginnings())
+        wait = Waiting(store, cast("Connection[Any, Any]", Follower()), 2)
+        for _ in range(2):
+            wait.percentile(50, seen=False)
+            wait.percentile(50, seen=True)
+            wait.percentile(99, seen=True)
+    assert len(seen) == 4
 
 
 def test_another_system_that_fails_is_left_out_and_named(bench: Bench) -> None:
