@@ -85,7 +85,7 @@ def as_json(report: Report) -> bytes:
 
 @click.command(help="Measure bare floors, this library and other systems, in turns. See docs/PERFORMANCE.md.")
 @click.option(
-    "--full", is_flag=True, help="Large stores and many rounds: a quarter of an hour instead of three minutes."
+    "--full", is_flag=True, help="Large stores, more rounds: up to a quarter of an hour instead of two minutes."
 )
 @click.option("--only", default="", metavar="TEXT", help="Only rows with this in their name or medium.")
 @click.option("--folder", type=click.Path(exists=True, file_okay=False, writable=True), help="On the disk to measure.")

@@ -1,28 +1,39 @@
-"""The picture of docs/PERFORMANCE.md, as SVG: how good everybody is beside the first one of the row, mostly the floor.
+"""The picture of docs/PERFORMANCE.md, as SVG: how good everybody is beside the floor, wherever there is one.
 
-One line for each row that has a floor or a goal, on a logarithmic scale. The colours do on dark and on light.
+A band for each kind of work and a line in it for each medium, on a logarithmic scale. The colours do on dark and on
+light.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
-from math import log10
+from itertools import groupby
+from math import ceil, floor, log10
+from typing import NamedTuple
 
-from benchmarks.rows import Figure, Report, Result
+from benchmarks.rows import MEDIA, Figure, Report, Result
 
-LINE, LEFT, RIGHT, TOP = 18, 400, 900, 44
-LEAST, MOST = 0.01, 100.0
-COLOURS = {"floor": "#888888", "ours": "#2f81f7", "peer": "#d29922"}
-NAMES = {"floor": "floors", "ours": "flowledger", "peer": "other systems"}
+LEFT, RIGHT, TOP, LINE, GAP, MARGIN = 430, 950, 86, 18, 8, 30
+GREY, FLOORS, OURS, PEERS = "#808080", "#888888", "#2f81f7", "#d29922"
+LEGEND = (
+    ("floors", f'fill="{FLOORS}"'),
+    ("flowledger", f'fill="{OURS}"'),
+    ("flowledger, goal missed", f'fill="none" stroke="{OURS}" stroke-width="2"'),
+    ("other systems", f'fill="{PEERS}"'),
+)
 LESS_IS_BETTER = ("ms", "bytes", "MiB")
-STYLE = "font: 12px sans-serif; fill: #808080"
 
 
-def place(ratio: float) -> float:
-    """Where a ratio is, from left to right."""
-    inside = min(max(ratio, LEAST), MOST)
-    return LEFT + (RIGHT - LEFT) * (log10(inside) - log10(LEAST)) / (log10(MOST) - log10(LEAST))
+class Scale(NamedTuple):
+    """The powers of ten that the picture reaches from and to."""
+
+    least: int
+    most: int
+
+    def place(self, ratio: float) -> float:
+        """Where a ratio is, from left to right."""
+        return LEFT + (RIGHT - LEFT) * (log10(ratio) - self.least) / (self.most - self.least)
 
 
 def times_as_good(result: Result, figure: Figure) -> float:
@@ -32,41 +43,80 @@ def times_as_good(result: Result, figure: Figure) -> float:
 
 def svg(report: Report) -> str:
     """The whole picture. What is better is further to the right."""
-    shown = [result for result in report.results if any(f.role == "floor" or f.goal for f in result.figures)]
-    height = TOP + LINE * len(shown) + 10
+    works = with_floors(report)
+    scale = reaching([times_as_good(result, figure) for work in works for result in work for figure in result.figures])
+    height = TOP + sum(LINE * len(work) + GAP for work in works)
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {RIGHT + 30} {height}" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {RIGHT + MARGIN} {height + MARGIN}" role="img">',
         f"<title>How good everybody is beside the floor of each row, {escape(report.date)}</title>",
-        f'<g style="{STYLE}">',
+        f'<g style="font: 12px sans-serif; fill: {GREY}">',
         *_legend(),
-        *_scale(height),
-        *(line for number, result in enumerate(shown) for line in _row(result, TOP + LINE * number + LINE // 2)),
+        *_works(works, scale),
+        *_axis(scale, height),
         "</g>",
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
 
 
+def with_floors(report: Report) -> list[list[Result]]:
+    """The results that have a floor, together with those of the same work on other media."""
+    names = list(dict.fromkeys(result.name for result in report.results))
+    shown = [result for result in report.results if any(figure.role == "floor" for figure in result.figures)]
+    shown.sort(key=lambda result: (names.index(result.name), MEDIA.index(result.medium)))
+    return [list(same) for _, same in groupby(shown, key=lambda result: result.name)]
+
+
+def reaching(ratios: Sequence[float]) -> Scale:
+    """A scale on which all of them have a place, and one besides."""
+    powers = [log10(ratio) for ratio in ratios if ratio]
+    return Scale(min(-1, *map(floor, powers)), max(1, *map(ceil, powers)))
+
+
 def _legend() -> Iterator[str]:
-    for number, (role, name) in enumerate(NAMES.items()):
-        across = 10 + 120 * number
-        yield f'<circle cx="{across}" cy="14" r="4" fill="{COLOURS[role]}"/><text x="{across + 9}" y="18">{name}</text>'
+    across = 10
+    for name, look in LEGEND:
+        yield f'<circle cx="{across}" cy="14" r="4" {look}/><text x="{across + 9}" y="18">{name}</text>'
+        across += 36 + 6 * len(name)
+    middle = (LEFT + RIGHT) // 2
+    yield f'<text x="{middle}" y="46" text-anchor="middle">times as good as the floor: right is better</text>'
 
 
-def _scale(height: int) -> Iterator[str]:
-    for ratio in (0.01, 0.1, 1.0, 10.0, 100.0):
-        across = place(ratio)
-        yield f'<line x1="{across:.0f}" y1="36" x2="{across:.0f}" y2="{height}" stroke="#808080" stroke-opacity="0.4"/>'
-        yield f'<text x="{across:.0f}" y="30" text-anchor="middle">{ratio:g} ×</text>'
+def _axis(scale: Scale, height: int) -> Iterator[str]:
+    for power in range(scale.least, scale.most + 1):
+        across, weight = scale.place(10.0**power), "1" if power == 0 else "0.35"
+        line = f'<line x1="{across:.0f}" y1="{TOP - 12}" x2="{across:.0f}" y2="{height}" stroke="{GREY}"'
+        yield f'{line} stroke-opacity="{weight}"/>'
+        for down in (TOP - 18, height + 16):
+            yield f'<text x="{across:.0f}" y="{down}" text-anchor="middle">{10.0**power:g} ×</text>'
 
 
-def _row(result: Result, down: int) -> Iterator[str]:
-    yield f'<line x1="{LEFT}" y1="{down}" x2="{RIGHT}" y2="{down}" stroke="#808080" stroke-opacity="0.15"/>'
-    yield f'<text x="{LEFT - 12}" y="{down + 4}" text-anchor="end">{escape(f"{result.name}, {result.medium}")}</text>'
+def _works(works: Sequence[Sequence[Result]], scale: Scale) -> Iterator[str]:
+    down = TOP
+    for number, work in enumerate(works):
+        if number % 2 == 0:
+            band = f'x="0" y="{down - GAP / 2:g}" width="{RIGHT + MARGIN}" height="{LINE * len(work) + GAP}"'
+            yield f'<rect {band} fill="{GREY}" fill-opacity="0.08"/>'
+        yield f'<text x="10" y="{down + LINE / 2 + 4:g}" font-weight="bold">{escape(work[0].name)}</text>'
+        for result in work:
+            yield from _row(result, down + LINE // 2, scale)
+            down += LINE
+        down += GAP
+
+
+def _row(result: Result, down: int, scale: Scale) -> Iterator[str]:
+    yield f'<text x="{LEFT - 12}" y="{down + 4}" text-anchor="end">{result.medium}</text>'
     for role in ("floor", "peer", "ours"):
         for figure in result.figures:
-            if figure.role == role:
-                ratio = times_as_good(result, figure)
-                what = escape(f"{figure.contender}: {ratio:.2f} ×")
-                at = f'cx="{place(ratio):.1f}" cy="{down}" r="4" fill="{COLOURS[role]}"'
+            ratio = times_as_good(result, figure)
+            if figure.role == role and ratio:
+                what = escape(f"{figure.contender}: {ratio:.2g} ×")
+                at = f'cx="{scale.place(ratio):.1f}" cy="{down}" r="4" {_look(figure)}'
                 yield f"<circle {at}><title>{what}</title></circle>"
+
+
+def _look(figure: Figure) -> str:
+    looks = dict(LEGEND)
+    if figure.role == "ours":
+        return looks["flowledger, goal missed" if figure.met is False else "flowledger"]
+    return looks["floors" if figure.role == "floor" else "other systems"]

@@ -23,8 +23,8 @@ from benchmarks.floors import Line, encoded, line_of
 from benchmarks.harness import measure
 from benchmarks.payload import Commits, beginnings
 from benchmarks.picture import svg
-from benchmarks.report import BEGIN, END, lines_of, written_into
-from benchmarks.rows import TINY, Contender, Goal, Report, Row
+from benchmarks.report import BLOCKS, frame, lines_of, marks, written_into
+from benchmarks.rows import TINY, Contender, Figure, Goal, Medium, Report, Result, Role, Row
 from benchmarks.upkeep import Waiting
 from tests.postgres import SERVERS, dsn
 
@@ -59,10 +59,12 @@ def test_every_kind_of_work_has_figures_in_table_file_and_picture(bench: Bench) 
     assert [result.name for result in report.results] == [row.name for row in rows]
     assert all(len(result.figures) > 0 and all(f.turns for f in result.figures) for result in report.results)
     assert msgspec.json.decode(as_json(report), type=Report) == report
-    document = written_into(f"before {BEGIN} old {END} after", report)
+    blocks = "".join(f"{begin} old {end} kept " for begin, end in map(marks, BLOCKS))
+    document = written_into(f"before {blocks}", report)
     assert document.startswith("before ")
-    assert document.endswith(" after")
+    assert document.count(" kept <!--") + document.endswith(" kept ") == len(BLOCKS)
     assert " old " not in document
+    assert any("fsync=" in line for line in frame(report))
     for result in report.results:
         assert all(figure.contender in document for figure in result.figures)
         assert len(list(lines_of(result))) > len(result.figures)
@@ -144,6 +146,25 @@ def test_percentiles_that_are_asked_once_each_are_of_the_same_events(bench: Benc
             wait.percentile(50, seen=True)
             wait.percentile(99, seen=True)
     assert len(seen) == 4
+
+
+def test_the_picture_has_what_stands_beside_a_floor(bench: Bench) -> None:
+    def result(name: str, medium: Medium, *figures: Figure) -> Result:
+        return Result(name, medium, "ms", "", figures)
+
+    def figure(name: str, role: Role, ratio: float, met: bool | None = None) -> Figure:
+        return Figure(name, role, 1.0, 1.0, 1.0, ratio, "", "", (1.0,), met=met)
+
+    floor, far = figure("bare", "floor", 1.0), figure("ours", "ours", 1_000.0, met=False)
+    results = (
+        result("asking", "SQLite", floor, far),
+        result("opening", "files", figure("cold", "ours", 1.0)),
+        result("asking", "files", floor, figure("ours", "ours", 2.0)),
+    )
+    drawn = svg(Report("2026-01-31", 1.0, TINY, {}, {}, {}, results))
+    assert "opening" not in drawn
+    assert drawn.index(">files<") < drawn.index(">SQLite<")
+    assert [name in drawn for name in ("0.0001 ×", "0.001 ×", "10 ×", "100 ×")] == [False, True, True, False]
 
 
 def test_another_system_that_fails_is_left_out_and_named(bench: Bench) -> None:
