@@ -22,7 +22,8 @@ from projections.decide import TaskState
 from projections.decide_rerun import RunState
 from projections.drift import Drift, drift
 from projections.inheritance import origins
-from projections.resume import Plan, plan, stale_outputs
+from projections.outputs import reusable_values
+from projections.resume import Plan, plan
 from projections.rows import Attempt, Output, RowT, Run, TaskRun, Workflow, WorkflowVersion
 from projections.run_filter import ChosenRuns, RunFilter, Status, capped, check_counts, chosen_statuses, json_texts
 from projections.tables import Columns
@@ -61,7 +62,12 @@ WORKFLOW_VERSION = """WHERE workflow_id = $1 AND (CAST($2 AS BIGINT) IS NULL OR 
     AND (CAST($3 AS TEXT) IS NULL OR hash = $3)
     ORDER BY version DESC LIMIT 1"""
 WORKFLOW_VERSIONS = "WHERE workflow_id = $1 ORDER BY version"
-_OF_LIVE_RUN = "run_id = $1 AND EXISTS (SELECT 1 FROM main.workflow_runs WHERE id = $1 AND deleted_at IS NULL)"
+# For a run that is looked up Postgres keeps one plan. With `run_id = $1` it makes a new one every time, as long as some
+# runs have many more rows than others: 106 µs for ten rows instead of 33.
+_OF_LIVE_RUN = "run_id = (SELECT id FROM main.workflow_runs WHERE id = $1 AND deleted_at IS NULL)"
+_OF_LIVE_ORIGINAL = (
+    "run_id = (SELECT id FROM main.workflow_runs WHERE id = $1 AND deleted_at IS NULL AND forked_from IS NULL)"
+)
 TASK_RUN = f"WHERE {_OF_LIVE_RUN} AND task_id = $2"
 TASK_RUNS = f"""WHERE {_OF_LIVE_RUN}
     AND (CAST($2 AS TEXT) IS NULL OR status IN (SELECT value FROM main.json_each($2)))
@@ -80,6 +86,9 @@ LATEST_AMONG = f"""WHERE {_OF_LIVE_RUN} AND (task_id, attempt) IN (
     WHERE run_id = $1 AND task_id IN (SELECT value FROM main.json_each($2)))"""
 OUTPUT = f"WHERE {_OF_LIVE_RUN} AND task_id = $2"
 OUTPUTS = f"WHERE {_OF_LIVE_RUN} ORDER BY version"
+COMPLETED = f"SELECT task_id, output, consumed FROM main.node_outputs {OUTPUTS}"
+COMPLETED_OF_ORIGINAL = f"""SELECT task_id, output, consumed FROM main.node_outputs
+    WHERE {_OF_LIVE_ORIGINAL} AND $current ORDER BY version"""
 OUTPUTS_AMONG = f"""WHERE {_OF_LIVE_RUN} AND task_id IN (SELECT value FROM main.json_each($2))
     ORDER BY version"""
 
@@ -358,11 +367,11 @@ class Queries:
         `OriginMissing` for a fork whose origin is gone, and whatever goes wrong with the storage: it never returns less
         than there is.
         """
-        runs, rows = self._views.ask(tables.query(Run, LINEAGE, (run_id,)), tables.query(Output, OUTPUTS, (run_id,)))
-        _whole(runs, run_id)
-        outputs = tables.parsed(Output, rows)
-        stale = stale_outputs(outputs)
-        return {o.task_id: self._values.load(o.output) for o in outputs if o.output and o.task_id not in stale}
+        rows = self._views.ask_if_current(Statement(COMPLETED_OF_ORIGINAL, (run_id,)))
+        if not rows:
+            runs, rows = self._views.ask(tables.query(Run, LINEAGE, (run_id,)), Statement(COMPLETED, (run_id,)))
+            _whole(runs, run_id)
+        return reusable_values(rows, self._values)
 
     def resume_plan(self, run_id: str) -> Plan:
         """What resuming the run would go on from. Changes nothing. Raises `NotFound` for an unknown run,

@@ -136,29 +136,35 @@ def plan(
 
 
 def stale_outputs(outputs: Sequence[Output]) -> dict[str, str]:
-    """The effective completions that are not reusable, each with the reason; in completion order.
+    """The effective completions that are not reusable, each with the reason; in completion order."""
+    digests = {output.task_id: output.digest for output in outputs}
+    return why_stale(digests, {output.task_id: output.consumed or {} for output in outputs})
+
+
+def why_stale(digests: Mapping[str, str], consumed: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """The same for outputs of which only the digests are known, and those that they were made from; both by task, in
+    completion order.
 
     Works through the outputs by their dependencies without recursion, so chains may be of any length.
     """
-    by_task = {output.task_id: output for output in outputs}
     reasons: dict[str, str] = {}
-    for output in outputs:
-        for needed, digest in (output.consumed or {}).items():
-            there = by_task.get(needed)
-            if (there.digest if there else NO_OUTPUT) == digest:
+    for task_id, needs in consumed.items():
+        for needed, digest in needs.items():
+            there = digests.get(needed, NO_OUTPUT)
+            if there == digest:
                 continue
-            if there is None:
-                reasons.setdefault(output.task_id, f"made from an output of {needed!r} that is no longer there")
+            if needed not in digests:
+                reasons.setdefault(task_id, f"made from an output of {needed!r} that is no longer there")
             elif digest == NO_OUTPUT:
-                reasons.setdefault(output.task_id, f"made without an output of {needed!r}, which has one now")
+                reasons.setdefault(task_id, f"made without an output of {needed!r}, which has one now")
             else:
-                reasons.setdefault(output.task_id, f"made from another output of {needed!r}")
+                reasons.setdefault(task_id, f"made from another output of {needed!r}")
     if not reasons:  # as nearly always, and half of the work is done
         return {}
     dependants: dict[str, list[str]] = {}
-    for output in outputs:
-        for needed in output.consumed or {}:
-            dependants.setdefault(needed, []).append(output.task_id)
+    for task_id, needs in consumed.items():
+        for needed in needs:
+            dependants.setdefault(needed, []).append(task_id)
     spreading = list(reasons)
     while spreading:
         cause = spreading.pop()
@@ -166,7 +172,7 @@ def stale_outputs(outputs: Sequence[Output]) -> dict[str, str]:
             if dependant not in reasons:
                 reasons[dependant] = f"made from the output of {cause!r}, which is stale"
                 spreading.append(dependant)
-    return {output.task_id: reasons[output.task_id] for output in outputs if output.task_id in reasons}
+    return {task_id: reasons[task_id] for task_id in consumed if task_id in reasons}
 
 
 def totals(attempts: Iterable[Attempt]) -> Totals:

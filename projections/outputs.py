@@ -1,0 +1,75 @@
+"""The values that a resumed run goes on with, made straight from the columns: what an engine asks first after a crash.
+
+No row becomes an object on the way, which took as long as all the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from eventstore.payload import Value, Values
+from eventstore.values import MAX_DEPTH
+from projections.resume import NO_OUTPUT, why_stale
+from projections.rows import Output
+from projections.tables import damaged
+
+_SHORT = 2 * MAX_DEPTH
+"""No JSON of so few characters nests too deep: each level takes two."""
+
+
+class _Decoded(msgspec.Struct, frozen=True, gc=False):
+    """A `Value` whose JSON is decoded with it."""
+
+    digest: str
+    size: int
+    json: Any = msgspec.UNSET
+
+
+_decode = msgspec.json.Decoder(_Decoded).decode
+_decode_apart = msgspec.json.Decoder(Value).decode
+_decode_consumed = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def reusable_values(rows: Sequence[tuple[Any, ...]], values: Values) -> dict[str, Any]:
+    """The values of the reusable completions of a run, by task. A row for each effective one, in completion order: its
+    task, its output, and what that was made from.
+
+    Raises `DamagedViews`, and whatever goes wrong with a value that is kept elsewhere.
+    """
+    found: dict[str, Any] = {}
+    digests: dict[str, str] = {}
+    apart: dict[str, Value] = {}
+    try:
+        for task_id, output, _ in rows:
+            decoded = _decode(output)
+            found[task_id] = decoded.json
+            digests[task_id] = decoded.digest
+            if decoded.json is msgspec.UNSET or (len(output) > _SHORT and _may_be_deep(output)):
+                apart[task_id] = _decode_apart(output)
+        if _any_is_stale(rows, digests):
+            consumed = {task_id: _decode_consumed(text or "{}") for task_id, _, text in rows}
+            for task_id in why_stale(digests, consumed):
+                del found[task_id]
+                apart.pop(task_id, None)
+    except (msgspec.DecodeError, ValueError, TypeError) as error:
+        raise damaged(Output.TABLE, error) from error
+    for task_id, value in apart.items():
+        found[task_id] = values.load(value)
+    return found
+
+
+def _any_is_stale(rows: Sequence[tuple[Any, ...]], digests: dict[str, str]) -> bool:
+    """Whether an output was made from anything but what is there: nearly never, so nothing is kept to tell which."""
+    for _, _, consumed in rows:
+        if consumed is not None:
+            for needed, digest in _decode_consumed(consumed).items():
+                if digests.get(needed, NO_OUTPUT) != digest:
+                    return True
+    return False
+
+
+def _may_be_deep(output: str) -> bool:
+    return output.count("[") + output.count("{") > MAX_DEPTH
