@@ -5,14 +5,14 @@ No row becomes an object on the way, which took as long as all the rest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from eventstore.payload import Value, Values
 from eventstore.values import MAX_DEPTH
-from projections.resume import NO_OUTPUT, why_stale
+from projections.resume import NO_OUTPUT, Reusable, why_stale
 from projections.rows import Output
 from projections.tables import damaged
 
@@ -20,7 +20,7 @@ _SHORT = 2 * MAX_DEPTH
 """No JSON of so few characters nests too deep: each level takes two."""
 
 
-class _Decoded(msgspec.Struct, frozen=True, gc=False):
+class _Decoded(msgspec.Struct, frozen=True):
     """A `Value` whose JSON is decoded with it."""
 
     digest: str
@@ -49,11 +49,9 @@ def reusable_values(rows: Sequence[tuple[Any, ...]], values: Values) -> dict[str
             digests[task_id] = decoded.digest
             if decoded.json is msgspec.UNSET or (len(output) > _SHORT and _may_be_deep(output)):
                 apart[task_id] = _decode_apart(output)
-        if _any_is_stale(rows, digests):
-            consumed = {task_id: _decode_consumed(text or "{}") for task_id, _, text in rows}
-            for task_id in why_stale(digests, consumed):
-                del found[task_id]
-                apart.pop(task_id, None)
+        for task_id in _stale(rows, digests):
+            del found[task_id]
+            apart.pop(task_id, None)
     except (msgspec.DecodeError, ValueError, TypeError) as error:
         raise damaged(Output.TABLE, error) from error
     for task_id, value in apart.items():
@@ -61,11 +59,31 @@ def reusable_values(rows: Sequence[tuple[Any, ...]], values: Values) -> dict[str
     return found
 
 
-def _any_is_stale(rows: Sequence[tuple[Any, ...]], digests: dict[str, str]) -> bool:
+def completions(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Reusable], dict[str, str]]:
+    """All effective completions of a run, and the reasons of those that are not reusable. Their tasks, digests, what
+    they were made from, and versions are given, in completion order. Raises `DamagedViews`.
+    """
+    done = [Reusable(task_id, digest, version) for task_id, digest, _, version in rows]
+    try:
+        return done, _stale(rows, {task_id: digest for task_id, digest, _, _ in rows})
+    except (msgspec.DecodeError, ValueError, TypeError) as error:
+        raise damaged(Output.TABLE, error) from error
+
+
+def _stale(rows: Sequence[tuple[Any, ...]], digests: Mapping[str, str]) -> dict[str, str]:
+    """The stale ones among all effective completions of a run, each with the reason; in the rows' order. A row begins
+    with the task, something else, and what the output was made from.
+    """
+    if not _any_is_stale(rows, digests):
+        return {}
+    return why_stale(digests, {row[0]: _decode_consumed(row[2] or "{}") for row in rows})
+
+
+def _any_is_stale(rows: Sequence[tuple[Any, ...]], digests: Mapping[str, str]) -> bool:
     """Whether an output was made from anything but what is there: nearly never, so nothing is kept to tell which."""
-    for _, _, consumed in rows:
-        if consumed is not None:
-            for needed, digest in _decode_consumed(consumed).items():
+    for row in rows:
+        if row[2] is not None:
+            for needed, digest in _decode_consumed(row[2]).items():
                 if digests.get(needed, NO_OUTPUT) != digest:
                     return True
     return False

@@ -92,11 +92,44 @@ class Plan(msgspec.Struct, frozen=True):
 def plan(
     run: Run, tasks: Sequence[TaskRun], outputs: Sequence[Output], attempts: Sequence[Attempt], now: datetime
 ) -> Plan:
-    """The plan for these rows; `outputs` in completion order. Retries that are not due yet wait."""
-    why_stale = stale_outputs(outputs)
-    reusable = {output.task_id for output in outputs if output.task_id not in why_stale}
+    """The plan for these rows, which are all of the run; `outputs` in completion order."""
+
+    def totals_of(which: Iterable[Attempt]) -> Totals:
+        chosen = list(which)
+        return totals(((attempt.status, 1) for attempt in chosen), (attempt.usage or {} for attempt in chosen))
+
+    return planned(
+        run,
+        tasks,
+        [Reusable(output.task_id, output.digest, output.version) for output in outputs],
+        stale_outputs(outputs),
+        attempts,
+        totals_of(attempt for attempt in attempts if not attempt.inherited),
+        totals_of(attempt for attempt in attempts if attempt.inherited),
+        now,
+    )
+
+
+def planned(
+    run: Run,
+    tasks: Sequence[TaskRun],
+    completions: Sequence[Reusable],
+    why_stale: Mapping[str, str],
+    attempts: Iterable[Attempt],
+    own: Totals,
+    inherited: Totals,
+    now: datetime,
+) -> Plan:
+    """The plan for what a run has come to. Retries that are not due yet wait.
+
+    `tasks` may leave out those that are completed, run only once and are not stale; `attempts` all but the newest of
+    tasks that run or are pending. `completions` are the effective ones, in order, some of them perhaps stale.
+    """
+    reusable = tuple(done for done in completions if done.task_id not in why_stale)
+    settled = {done.task_id for done in reusable}
+    again = tuple(task.task_id for task in tasks if task.always_run and task.task_id in settled)
+    settled.update(task.task_id for task in tasks if task.status == "skipped")
     last = {(attempt.task_id, attempt.attempt): attempt for attempt in attempts}
-    settled = reusable | {task.task_id for task in tasks if task.status == "skipped"}
     ready, blocked, in_doubt = [], {}, []
     waiting: list[Waiting] = []
     due: list[Waiting] = []
@@ -121,17 +154,17 @@ def plan(
     return Plan(
         run_id=run.id,
         status=run.status,
-        reusable=tuple(Reusable(o.task_id, o.digest, o.version) for o in outputs if o.task_id in reusable),
+        reusable=reusable,
         stale=tuple(Stale(task_id, reason) for task_id, reason in why_stale.items()),
         in_doubt=tuple(in_doubt),
         waiting=tuple(waiting),
         failed=tuple(task.task_id for task in tasks if task.status == "failed"),
         ready=tuple(ready),
         blocked=blocked,
-        totals=totals(attempt for attempt in attempts if not attempt.inherited),
+        totals=own,
         due=tuple(due),
-        again=tuple(task.task_id for task in tasks if task.always_run and task.task_id in reusable),
-        inherited=totals(attempt for attempt in attempts if attempt.inherited),
+        again=again,
+        inherited=inherited,
     )
 
 
@@ -175,15 +208,16 @@ def why_stale(digests: Mapping[str, str], consumed: Mapping[str, Mapping[str, st
     return {task_id: reasons[task_id] for task_id in consumed if task_id in reasons}
 
 
-def totals(attempts: Iterable[Attempt]) -> Totals:
-    """Counts and sums over attempts."""
-    ended: dict[str, int] = {}
+def totals(ended: Iterable[tuple[str, int]], used: Iterable[Mapping[str, float]]) -> Totals:
+    """Sums of how many attempts have ended how, and of what they used."""
+    attempts: dict[str, int] = {}
+    for status, number in ended:
+        attempts[status] = attempts.get(status, 0) + number
     usage: dict[str, float] = {}
-    for attempt in attempts:
-        ended[attempt.status] = ended.get(attempt.status, 0) + 1
-        for metric, amount in (attempt.usage or {}).items():
+    for some in used:
+        for metric, amount in some.items():
             usage[metric] = usage.get(metric, 0) + amount
-    return Totals(ended, usage)
+    return Totals(attempts, usage)
 
 
 def consumable(depends_on: Iterable[str], outputs: Mapping[str, Output]) -> dict[str, str]:

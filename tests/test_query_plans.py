@@ -19,13 +19,13 @@ from projections import open_store
 from projections.inline_views import CURRENT, UNPROJECTED
 from projections.queries import (
     CHILDREN_AMONG,
-    COMPLETED_OF_ORIGINAL,
     OUTPUTS,
     RUNS_AMONG,
     TASKS_AMONG,
     UNFINISHED_AMONG,
 )
-from projections.rows import Output, Run, TaskRun
+from projections.resume_queries import ATTEMPTS_IN_DOUBT, COMPLETED_OF_ORIGINAL, TASKS_TO_PLAN
+from projections.rows import Attempt, Output, Run, TaskRun
 from projections.tables import query
 from tests.sql_stores import SQL, open_log, sql_log
 from tests.stores import address_of
@@ -52,6 +52,8 @@ STATEMENTS: dict[str, tuple[str, Sequence[Argument]]] = {
     "tasks": query(TaskRun, TASKS_AMONG, ("run-7", FEW)),
     "outputs": query(Output, OUTPUTS, ("run-7",)),
     "completed outputs": (COMPLETED_OF_ORIGINAL.replace("$current", CURRENT), ("run-7",)),
+    "tasks to plan": query(TaskRun, TASKS_TO_PLAN, ("run-7",)),
+    "attempts in doubt": query(Attempt, ATTEMPTS_IN_DOUBT, ("run-7",)),
 }
 SCANS = {"sqlite": ("EXPLAIN QUERY PLAN", "SCAN main."), "postgres": ("EXPLAIN", "Seq Scan on ")}
 LARGE = ("workflow_events", "workflow_runs")
