@@ -1,6 +1,7 @@
-"""The values that a resumed run goes on with, made straight from the columns: what an engine asks first after a crash.
+"""Completions as an engine asks for them first after a crash, made straight from the columns: their values, and what
+the plan says of them.
 
-No row becomes an object on the way, which took as long as all the rest.
+No row becomes an object of all its columns on the way, which took as long as all the rest.
 """
 
 from __future__ import annotations

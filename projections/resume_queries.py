@@ -101,7 +101,7 @@ class ResumeQueries:
         )
 
     def _check_run(self, run_id: str, rows: Sequence[Columns]) -> Run:
-        """The run in these rows. Raises `NotFound` if there is none, `OriginMissing` if it is a fork of nothing."""
+        """The run in these rows. Raises `NotFound` without one, `OriginMissing` for a fork whose origin is gone."""
         run = next(iter(tables.parsed(Run, rows)), None)
         if run is None or run.deleted_at is not None:
             raise NotFound("run", run_id, "" if run is None else "It was deleted.")
