@@ -84,8 +84,9 @@ def _any_is_stale(rows: Sequence[tuple[Any, ...]], digests: Mapping[str, str]) -
     """Whether an output was made from anything but what is there: nearly never, so nothing is kept to tell which."""
     for row in rows:
         if row[2] is not None:
-            for needed, digest in _decode_consumed(row[2]).items():
-                if digests.get(needed, NO_OUTPUT) != digest:
+            consumed = _decode_consumed(row[2])
+            for needed in consumed:
+                if digests.get(needed, NO_OUTPUT) != consumed[needed]:
                     return True
     return False
 
