@@ -7,6 +7,7 @@ appended reads what they wrote. Disposable: a lost, foreign or contradicting dat
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sqlite3
 import threading
@@ -34,6 +35,7 @@ _EVENTS_AT_ONCE = 2_000
 PRAGMAS = """PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
     PRAGMA secure_delete = ON"""
 CHECKPOINT = "SELECT position, hash FROM main.checkpoints WHERE name = 'views'"
+CURRENT = "(SELECT position FROM main.checkpoints WHERE name = 'views') >= ${place}"
 SET_CHECKPOINT = """INSERT INTO main.checkpoints VALUES ('views', $1, $2)
     ON CONFLICT (name) DO UPDATE SET position = excluded.position, hash = excluded.hash"""
 FORGET_CHECKPOINT = "DELETE FROM main.checkpoints"
@@ -185,6 +187,13 @@ class FollowingViews:
         with self.at_once() as session:
             return session.ask(queries)
 
+    def ask_if_current(self, query: Statement) -> list[Columns]:
+        """The rows of one query if everything appended so far shows in the tables; otherwise none."""
+        check_questions((query,))
+        arguments = (*query.arguments, self._log.head())
+        with self._using() as session:
+            return session.rows(_asked_if_current(query.text, len(arguments)), arguments)
+
     @contextlib.contextmanager
     def at_once(self) -> Iterator[Session]:
         """A session whose queries all see one and the same state, in which everything appended so far shows."""
@@ -261,6 +270,11 @@ class FollowingViews:
         with self._lock:
             self._closed = True
             self._connection.close()
+
+
+@functools.cache
+def _asked_if_current(text: str, place: int) -> str:
+    return text.replace("$current", CURRENT.format(place=place))
 
 
 def _create_tables(connection: sqlite3.Connection) -> None:

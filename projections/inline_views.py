@@ -8,6 +8,7 @@ them first.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from importlib.resources import files as package_files
@@ -34,6 +35,7 @@ _EVENTS_AT_ONCE = 2_000
 # appended without the views: 50 ms for 300,000, with each query.
 UNPROJECTED = """SELECT 1 WHERE (SELECT max(position) FROM main.workflow_events WHERE projected = 0)
     > (SELECT COALESCE(max(position), 0) FROM main.caught_up)"""
+CURRENT = f"NOT EXISTS ({UNPROJECTED})"
 # The note that a run was forked means nothing to that run's rows, however many there are of them.
 UNPROJECTED_STREAMS = """SELECT run_id, min(sequence) FROM main.workflow_events
     WHERE projected = 0 AND position > (SELECT COALESCE(max(position), 0) FROM main.caught_up)
@@ -97,6 +99,11 @@ class InlineViews:
             if not late:
                 return answers
             self.catch_up()
+
+    def ask_if_current(self, query: Statement) -> list[Columns]:
+        """The rows of one query if everything appended so far shows in the tables; otherwise none."""
+        check_questions((query,))
+        return self._database.rows(_asked_if_current(query.text), query.arguments)
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[Session]:
@@ -184,3 +191,8 @@ class InlineViews:
 
     def close(self) -> None:
         """Nothing: the database is the log's."""
+
+
+@functools.cache
+def _asked_if_current(text: str) -> str:
+    return text.replace("$current", CURRENT)

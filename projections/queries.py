@@ -5,8 +5,7 @@ Every query shows all that was appended before it was asked, by any process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping
 from typing import Any, Unpack
 
 import msgspec
@@ -14,22 +13,17 @@ import msgspec
 from eventstore.chain import timestamp
 from eventstore.errors import NotFound
 from eventstore.failure import Failure
-from eventstore.payload import Values
 from eventstore.session import Argument, Statement
 from eventstore.validate import check_kind
 from projections import tables
 from projections.decide import TaskState
 from projections.decide_rerun import RunState
 from projections.drift import Drift, drift
-from projections.inheritance import origins
-from projections.resume import Plan, plan, stale_outputs
-from projections.rows import Attempt, Output, RowT, Run, TaskRun, Workflow, WorkflowVersion
+from projections.resume_queries import OF_LIVE_RUN, RUN, ResumeQueries
+from projections.rows import Attempt, Output, Run, TaskRun, Workflow, WorkflowVersion
 from projections.run_filter import ChosenRuns, RunFilter, Status, capped, check_counts, chosen_statuses, json_texts
-from projections.tables import Columns
 from projections.transitions import RUN_STEPS, TASK_STEPS
-from projections.views import Views
 
-RUN = "WHERE id = $1"
 RUNS_AMONG = "WHERE id IN (SELECT value FROM main.json_each($1))"
 CHILDREN_AMONG = "WHERE parent_run_id IN (SELECT value FROM main.json_each($1)) ORDER BY position"
 UNFINISHED_AMONG = """WHERE run_id IN (SELECT value FROM main.json_each($1))
@@ -47,13 +41,6 @@ ANCESTORS = """WHERE id IN (
         SELECT run.parent_run_id FROM line JOIN main.workflow_runs AS run ON run.id = line.id
     )
     SELECT id FROM line)"""
-LINEAGE = """WHERE id IN (
-    WITH RECURSIVE line (id) AS (
-        SELECT id FROM main.workflow_runs WHERE id = $1
-        UNION
-        SELECT run.forked_from FROM line JOIN main.workflow_runs AS run ON run.id = line.id
-    )
-    SELECT id FROM line)"""
 FORKS = """WHERE forked_from = $1 AND (CAST($2 AS INTEGER) = 1 OR deleted_at IS NULL) ORDER BY position"""
 WORKFLOW = "WHERE id = $1"
 WORKFLOWS = "WHERE CAST($1 AS INTEGER) = 1 OR deleted_at IS NULL ORDER BY id"
@@ -61,26 +48,25 @@ WORKFLOW_VERSION = """WHERE workflow_id = $1 AND (CAST($2 AS BIGINT) IS NULL OR 
     AND (CAST($3 AS TEXT) IS NULL OR hash = $3)
     ORDER BY version DESC LIMIT 1"""
 WORKFLOW_VERSIONS = "WHERE workflow_id = $1 ORDER BY version"
-_OF_LIVE_RUN = "run_id = $1 AND EXISTS (SELECT 1 FROM main.workflow_runs WHERE id = $1 AND deleted_at IS NULL)"
-TASK_RUN = f"WHERE {_OF_LIVE_RUN} AND task_id = $2"
-TASK_RUNS = f"""WHERE {_OF_LIVE_RUN}
+TASK_RUN = f"WHERE {OF_LIVE_RUN} AND task_id = $2"
+TASK_RUNS = f"""WHERE {OF_LIVE_RUN}
     AND (CAST($2 AS TEXT) IS NULL OR status IN (SELECT value FROM main.json_each($2)))
     ORDER BY position, task_id"""
-TASKS_TO_RESUME = f"""WHERE {_OF_LIVE_RUN}
+TASKS_TO_RESUME = f"""WHERE {OF_LIVE_RUN}
     AND (status = 'running' OR (status = 'completed' AND always_run = 1))
     ORDER BY position, task_id"""
-TASKS_AMONG = f"""WHERE {_OF_LIVE_RUN} AND task_id IN (SELECT value FROM main.json_each($2))
+TASKS_AMONG = f"""WHERE {OF_LIVE_RUN} AND task_id IN (SELECT value FROM main.json_each($2))
     ORDER BY position, task_id"""
-ATTEMPTS = f"WHERE {_OF_LIVE_RUN} AND (CAST($2 AS TEXT) IS NULL OR task_id = $2) ORDER BY task_id, attempt"
-ATTEMPT = f"WHERE {_OF_LIVE_RUN} AND task_id = $2 AND attempt = $3"
-LATEST_ATTEMPT = f"""WHERE {_OF_LIVE_RUN} AND task_id = $2
+ATTEMPTS = f"WHERE {OF_LIVE_RUN} AND (CAST($2 AS TEXT) IS NULL OR task_id = $2) ORDER BY task_id, attempt"
+ATTEMPT = f"WHERE {OF_LIVE_RUN} AND task_id = $2 AND attempt = $3"
+LATEST_ATTEMPT = f"""WHERE {OF_LIVE_RUN} AND task_id = $2
     AND attempt = (SELECT attempt FROM main.task_runs WHERE run_id = $1 AND task_id = $2)"""
-LATEST_AMONG = f"""WHERE {_OF_LIVE_RUN} AND (task_id, attempt) IN (
+LATEST_AMONG = f"""WHERE {OF_LIVE_RUN} AND (task_id, attempt) IN (
     SELECT task_id, attempt FROM main.task_runs
     WHERE run_id = $1 AND task_id IN (SELECT value FROM main.json_each($2)))"""
-OUTPUT = f"WHERE {_OF_LIVE_RUN} AND task_id = $2"
-OUTPUTS = f"WHERE {_OF_LIVE_RUN} ORDER BY version"
-OUTPUTS_AMONG = f"""WHERE {_OF_LIVE_RUN} AND task_id IN (SELECT value FROM main.json_each($2))
+OUTPUT = f"WHERE {OF_LIVE_RUN} AND task_id = $2"
+OUTPUTS = f"WHERE {OF_LIVE_RUN} ORDER BY version"
+OUTPUTS_AMONG = f"""WHERE {OF_LIVE_RUN} AND task_id IN (SELECT value FROM main.json_each($2))
     ORDER BY version"""
 
 
@@ -96,11 +82,8 @@ class Page(msgspec.Struct, frozen=True):
     next_after: int | None
 
 
-class Queries:
+class Queries(ResumeQueries):
     """The read side's questions."""
-
-    def __init__(self, views: Views, values: Values, now: Callable[[], datetime]) -> None:
-        self._views, self._values, self._now = views, values, now
 
     def get_run(self, run_id: str, *, include_deleted: bool = False) -> Run | None:
         """The run, or None; a deleted one only if asked for."""
@@ -195,14 +178,6 @@ class Queries:
     def list_forks(self, run_id: str, *, include_deleted: bool = False) -> list[Run]:
         """The runs that were forked from this one, in the order they were created; not those forked from them."""
         return self._rows(Run, FORKS, (run_id, int(bool(include_deleted))))
-
-    def list_origins(self, run_id: str) -> list[Run]:
-        """The run that this one was forked from, the one which that was forked from, and so on; deleted ones, too.
-
-        Empty for a run that is no fork, or unknown. Raises `OriginMissing` if one of them is not there.
-        """
-        known = {run.id: run for run in self._rows(Run, LINEAGE, (run_id,))}
-        return origins(known[run_id], known) if run_id in known else []
 
     def families(self, run_ids: Collection[str]) -> tuple[list[Run], list[TaskRun], list[Run]]:
         """Those of these runs that there are, their task runs that have not ended, and their children, all from one
@@ -350,48 +325,3 @@ class Queries:
         if failure.full is None:
             return failure
         return msgspec.convert(self._values.load(failure.full), Failure)
-
-    def get_completed_node_outputs(self, run_id: str) -> dict[str, Any]:
-        """The values that a resumed run may go on with, by task, in completion order: all that are reusable.
-
-        One indexed query, plus a read for each large value. Never cut short. Raises `NotFound` for an unknown run,
-        `OriginMissing` for a fork whose origin is gone, and whatever goes wrong with the storage: it never returns less
-        than there is.
-        """
-        runs, rows = self._views.ask(tables.query(Run, LINEAGE, (run_id,)), tables.query(Output, OUTPUTS, (run_id,)))
-        _whole(runs, run_id)
-        outputs = tables.parsed(Output, rows)
-        stale = stale_outputs(outputs)
-        return {o.task_id: self._values.load(o.output) for o in outputs if o.output and o.task_id not in stale}
-
-    def resume_plan(self, run_id: str) -> Plan:
-        """What resuming the run would go on from. Changes nothing. Raises `NotFound` for an unknown run,
-        `OriginMissing` for a fork whose origin is gone.
-        """
-        runs, tasks, outputs, attempts = self._views.ask(
-            tables.query(Run, LINEAGE, (run_id,)),
-            tables.query(TaskRun, TASK_RUNS, (run_id, None)),
-            tables.query(Output, OUTPUTS, (run_id,)),
-            tables.query(Attempt, ATTEMPTS, (run_id, None)),
-        )
-        return plan(
-            _whole(runs, run_id),
-            tables.parsed(TaskRun, tasks),
-            tables.parsed(Output, outputs),
-            tables.parsed(Attempt, attempts),
-            self._now(),
-        )
-
-    def _rows(self, kind: type[RowT], rest: str, arguments: Sequence[Argument]) -> list[RowT]:
-        (rows,) = self._views.ask(tables.query(kind, rest, arguments))
-        return tables.parsed(kind, rows)
-
-
-def _whole(lineage: Sequence[Columns], run_id: str) -> Run:
-    """The run among these rows of it and its origins, if none of them is missing."""
-    known = {run.id: run for run in tables.parsed(Run, lineage)}
-    run = known.get(run_id)
-    if run is None or run.deleted_at is not None:
-        raise NotFound("run", run_id, "" if run is None else "It was deleted.")
-    origins(run, known)
-    return run

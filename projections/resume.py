@@ -92,11 +92,44 @@ class Plan(msgspec.Struct, frozen=True):
 def plan(
     run: Run, tasks: Sequence[TaskRun], outputs: Sequence[Output], attempts: Sequence[Attempt], now: datetime
 ) -> Plan:
-    """The plan for these rows; `outputs` in completion order. Retries that are not due yet wait."""
-    why_stale = stale_outputs(outputs)
-    reusable = {output.task_id for output in outputs if output.task_id not in why_stale}
+    """The plan for these rows, which are all of the run; `outputs` in completion order."""
+
+    def totals_of(which: Iterable[Attempt]) -> Totals:
+        chosen = list(which)
+        return totals(((attempt.status, 1) for attempt in chosen), (attempt.usage or {} for attempt in chosen))
+
+    return planned(
+        run,
+        tasks,
+        [Reusable(output.task_id, output.digest, output.version) for output in outputs],
+        stale_outputs(outputs),
+        attempts,
+        totals_of(attempt for attempt in attempts if not attempt.inherited),
+        totals_of(attempt for attempt in attempts if attempt.inherited),
+        now,
+    )
+
+
+def planned(
+    run: Run,
+    tasks: Sequence[TaskRun],
+    completions: Sequence[Reusable],
+    why_stale: Mapping[str, str],
+    attempts: Iterable[Attempt],
+    own: Totals,
+    inherited: Totals,
+    now: datetime,
+) -> Plan:
+    """The plan for what a run has come to. Retries that are not due yet wait.
+
+    `tasks` may leave out those that are completed, run only once and are not stale; `attempts` all but the newest of
+    tasks that run or are pending. `completions` are the effective ones, in order, some of them perhaps stale.
+    """
+    reusable = tuple(done for done in completions if done.task_id not in why_stale)
+    settled = {done.task_id for done in reusable}
+    again = tuple(task.task_id for task in tasks if task.always_run and task.task_id in settled)
+    settled.update(task.task_id for task in tasks if task.status == "skipped")
     last = {(attempt.task_id, attempt.attempt): attempt for attempt in attempts}
-    settled = reusable | {task.task_id for task in tasks if task.status == "skipped"}
     ready, blocked, in_doubt = [], {}, []
     waiting: list[Waiting] = []
     due: list[Waiting] = []
@@ -121,44 +154,50 @@ def plan(
     return Plan(
         run_id=run.id,
         status=run.status,
-        reusable=tuple(Reusable(o.task_id, o.digest, o.version) for o in outputs if o.task_id in reusable),
+        reusable=reusable,
         stale=tuple(Stale(task_id, reason) for task_id, reason in why_stale.items()),
         in_doubt=tuple(in_doubt),
         waiting=tuple(waiting),
         failed=tuple(task.task_id for task in tasks if task.status == "failed"),
         ready=tuple(ready),
         blocked=blocked,
-        totals=totals(attempt for attempt in attempts if not attempt.inherited),
+        totals=own,
         due=tuple(due),
-        again=tuple(task.task_id for task in tasks if task.always_run and task.task_id in reusable),
-        inherited=totals(attempt for attempt in attempts if attempt.inherited),
+        again=again,
+        inherited=inherited,
     )
 
 
 def stale_outputs(outputs: Sequence[Output]) -> dict[str, str]:
-    """The effective completions that are not reusable, each with the reason; in completion order.
+    """The effective completions that are not reusable, each with the reason; in completion order."""
+    digests = {output.task_id: output.digest for output in outputs}
+    return why_stale(digests, {output.task_id: output.consumed or {} for output in outputs})
+
+
+def why_stale(digests: Mapping[str, str], consumed: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """The same for outputs of which only the digests are known, and those that they were made from; both by task, in
+    completion order.
 
     Works through the outputs by their dependencies without recursion, so chains may be of any length.
     """
-    by_task = {output.task_id: output for output in outputs}
     reasons: dict[str, str] = {}
-    for output in outputs:
-        for needed, digest in (output.consumed or {}).items():
-            there = by_task.get(needed)
-            if (there.digest if there else NO_OUTPUT) == digest:
+    for task_id, needs in consumed.items():
+        for needed, digest in needs.items():
+            there = digests.get(needed, NO_OUTPUT)
+            if there == digest:
                 continue
-            if there is None:
-                reasons.setdefault(output.task_id, f"made from an output of {needed!r} that is no longer there")
+            if needed not in digests:
+                reasons.setdefault(task_id, f"made from an output of {needed!r} that is no longer there")
             elif digest == NO_OUTPUT:
-                reasons.setdefault(output.task_id, f"made without an output of {needed!r}, which has one now")
+                reasons.setdefault(task_id, f"made without an output of {needed!r}, which has one now")
             else:
-                reasons.setdefault(output.task_id, f"made from another output of {needed!r}")
+                reasons.setdefault(task_id, f"made from another output of {needed!r}")
     if not reasons:  # as nearly always, and half of the work is done
         return {}
     dependants: dict[str, list[str]] = {}
-    for output in outputs:
-        for needed in output.consumed or {}:
-            dependants.setdefault(needed, []).append(output.task_id)
+    for task_id, needs in consumed.items():
+        for needed in needs:
+            dependants.setdefault(needed, []).append(task_id)
     spreading = list(reasons)
     while spreading:
         cause = spreading.pop()
@@ -166,18 +205,19 @@ def stale_outputs(outputs: Sequence[Output]) -> dict[str, str]:
             if dependant not in reasons:
                 reasons[dependant] = f"made from the output of {cause!r}, which is stale"
                 spreading.append(dependant)
-    return {output.task_id: reasons[output.task_id] for output in outputs if output.task_id in reasons}
+    return {task_id: reasons[task_id] for task_id in consumed if task_id in reasons}
 
 
-def totals(attempts: Iterable[Attempt]) -> Totals:
-    """Counts and sums over attempts."""
-    ended: dict[str, int] = {}
+def totals(ended: Iterable[tuple[str, int]], used: Iterable[Mapping[str, float]]) -> Totals:
+    """Sums of how many attempts have ended how, and of what they used."""
+    attempts: dict[str, int] = {}
+    for status, number in ended:
+        attempts[status] = attempts.get(status, 0) + number
     usage: dict[str, float] = {}
-    for attempt in attempts:
-        ended[attempt.status] = ended.get(attempt.status, 0) + 1
-        for metric, amount in (attempt.usage or {}).items():
+    for some in used:
+        for metric, amount in some.items():
             usage[metric] = usage.get(metric, 0) + amount
-    return Totals(ended, usage)
+    return Totals(attempts, usage)
 
 
 def consumable(depends_on: Iterable[str], outputs: Mapping[str, Output]) -> dict[str, str]:

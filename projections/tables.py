@@ -125,8 +125,13 @@ def parsed(kind: type[RowT], rows: Sequence[Columns]) -> list[RowT]:
     try:
         return parse_all(kind, rows)
     except (msgspec.DecodeError, ValueError) as error:
-        hint = "The events are safe: run `eventstore rebuild`."
-        raise DamagedViews(f"a row of the table {kind.TABLE} is damaged: {error}", hint) from error
+        raise damaged(kind.TABLE, error) from error
+
+
+def damaged(table: str, error: Exception) -> DamagedViews:
+    """What to raise if this went wrong with a row of the table."""
+    hint = "The events are safe: run `eventstore rebuild`."
+    return DamagedViews(f"a row of the table {table} is damaged: {error}", hint)
 
 
 def contents(session: Session, table: str) -> dict[Key, dict[str, Scalar]]:

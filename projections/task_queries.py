@@ -8,14 +8,14 @@ from typing import Literal
 from eventstore.errors import InvalidInput
 from eventstore.validate import check_zone
 from projections.queries import Queries
+from projections.resume_queries import OF_LIVE_RUN
 from projections.rows import Output, TaskRun, time_column
 from projections.run_filter import capped, check_counts
 from projections.scope import ids_below, item_of
 
 WaitKind = Literal["gate", "timer"]
 
-_BELOW = """WHERE run_id = $1 AND task_id >= $2 AND task_id < $3
-    AND EXISTS (SELECT 1 FROM main.workflow_runs WHERE id = $1 AND deleted_at IS NULL)"""
+_BELOW = f"WHERE {OF_LIVE_RUN} AND task_id >= $2 AND task_id < $3"
 ITEMS = f"{_BELOW} ORDER BY position, task_id"
 ITEM_OUTPUTS = f"{_BELOW} ORDER BY version"
 WAITING = """WHERE waiting_since IS NOT NULL AND position > $1

@@ -30,6 +30,11 @@ class Views(Protocol):
     def ask(self, *queries: Statement) -> list[list[Columns]]:
         """The rows of each query, all from one state, in which everything appended so far shows. One round trip."""
 
+    def ask_if_current(self, query: Statement) -> list[Columns]:
+        """The rows of one query, in one statement, if everything appended so far shows in the tables; otherwise none,
+        as if it had none, and it takes `ask` to tell. In its text `$current` stands for the condition that says so.
+        """
+
     def at_once(self) -> AbstractContextManager[Session]:
         """A session whose queries all see one and the same state, in which everything appended so far shows."""
 

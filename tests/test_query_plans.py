@@ -16,9 +16,16 @@ from eventstore.sql_decide import COMMIT, COMMIT_OF_ID, HEADS, LARGEST_ID
 from eventstore.sql_log import SqlLog
 from eventstore.sql_reader import ALL, HEAD, OF_STREAMS, OF_TYPES, OF_TYPES_AND_STREAMS, STREAM
 from projections import open_store
-from projections.inline_views import UNPROJECTED
-from projections.queries import CHILDREN_AMONG, OUTPUTS, RUNS_AMONG, TASKS_AMONG, UNFINISHED_AMONG
-from projections.rows import Output, Run, TaskRun
+from projections.inline_views import CURRENT, UNPROJECTED
+from projections.queries import (
+    CHILDREN_AMONG,
+    OUTPUTS,
+    RUNS_AMONG,
+    TASKS_AMONG,
+    UNFINISHED_AMONG,
+)
+from projections.resume_queries import ATTEMPTS_IN_DOUBT, COMPLETED_OF_ORIGINAL, TASKS_TO_PLAN
+from projections.rows import Attempt, Output, Run, TaskRun
 from projections.tables import query
 from tests.sql_stores import SQL, open_log, sql_log
 from tests.stores import address_of
@@ -44,6 +51,9 @@ STATEMENTS: dict[str, tuple[str, Sequence[Argument]]] = {
     "unfinished tasks": query(TaskRun, UNFINISHED_AMONG, (FEW,)),
     "tasks": query(TaskRun, TASKS_AMONG, ("run-7", FEW)),
     "outputs": query(Output, OUTPUTS, ("run-7",)),
+    "completed outputs": (COMPLETED_OF_ORIGINAL.replace("$current", CURRENT), ("run-7",)),
+    "tasks to plan": query(TaskRun, TASKS_TO_PLAN, ("run-7",)),
+    "attempts in doubt": query(Attempt, ATTEMPTS_IN_DOUBT, ("run-7",)),
 }
 SCANS = {"sqlite": ("EXPLAIN QUERY PLAN", "SCAN main."), "postgres": ("EXPLAIN", "Seq Scan on ")}
 LARGE = ("workflow_events", "workflow_runs")

@@ -11,13 +11,15 @@ import pytest
 import projections.decide
 import projections.decide_run
 import projections.inheritance
+import projections.outputs
 import projections.queries
-import projections.resume
+import projections.resume_queries
 import projections.task_commands
 from eventstore.codec import Codec
 from eventstore.errors import EventStoreError
 from eventstore.events import TaskRunInterrupted, TaskRunInvalidated
 from eventstore.log import RecordedEvent
+from eventstore.payload import Values
 from projections.decide import Events
 from projections.inheritance import ReadStream, Stretch
 from projections.resume import NO_OUTPUT
@@ -32,24 +34,27 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def a_plan_that_ignores_digests(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(projections.resume, "stale_outputs", lambda outputs: {})
+    true_completions = projections.outputs.completions
+    patch.setattr(projections.resume_queries, "completions", lambda rows: (true_completions(rows)[0], {}))
 
 
 def outputs_that_are_given_out_stale(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(projections.queries, "stale_outputs", lambda outputs: {})
+    def every_value(rows: Sequence[tuple[Any, ...]], values: Values) -> dict[str, Any]:
+        return true_values([(task_id, output, None) for task_id, output, _ in rows], values)
+
+    true_values = projections.outputs.reusable_values
+    patch.setattr(projections.resume_queries, "reusable_values", every_value)
 
 
 def staleness_that_does_not_spread(patch: pytest.MonkeyPatch) -> None:
-    def direct(outputs: Iterable[Output]) -> dict[str, str]:
-        digests = {output.task_id: output.digest for output in outputs}
+    def direct(digests: Mapping[str, str], consumed: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
         return {
-            output.task_id: "made from another output"
-            for output in outputs
-            if any(digests.get(needed, NO_OUTPUT) != digest for needed, digest in (output.consumed or {}).items())
+            task_id: "made from another output"
+            for task_id, needs in consumed.items()
+            if any(digests.get(needed, NO_OUTPUT) != digest for needed, digest in needs.items())
         }
 
-    patch.setattr(projections.resume, "stale_outputs", direct)
-    patch.setattr(projections.queries, "stale_outputs", direct)
+    patch.setattr(projections.outputs, "why_stale", direct)
 
 
 def completions_that_do_not_say_what_they_were_made_from(patch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,8 @@ from eventstore.events import (
     TaskRunWaiting,
 )
 from eventstore.log import Append, Appended
-from projections import Store, open_store
+from projections import Plan, Store, open_store
+from projections.resume import plan as plan_of
 from tests.resume.dags import Dag, begin, dags, drive, outputs_of
 from tests.stores import LASTING, Clock, address_of, examples
 
@@ -79,7 +80,7 @@ class Step(NamedTuple):
 
 def complete(store: Store, task_id: str, choice: int) -> object:
     store.start_task("run", task_id)
-    return store.complete_task("run", task_id, choice)
+    return store.complete_task("run", task_id, choice, usage={"tokens": 10.0 ** (16 * choice)})
 
 
 def fail(store: Store, task_id: str, choice: int) -> object:
@@ -138,6 +139,7 @@ def check_plan(address: str, dag: Dag, history: list[Step]) -> None:
         for _ in take(store, dag, history):
             judge = Judge(store)
         plan = store.resume_plan("run")
+        assert plan == plan_of_all_rows(store)
         assert [task.task_id for task in plan.reusable] == [id for id in judge.completions if judge.reusable(id)]
         assert [task.task_id for task in plan.stale] == [id for id in judge.completions if not judge.reusable(id)]
         assert list(store.get_completed_node_outputs("run")) == [task.task_id for task in plan.reusable]
@@ -152,6 +154,14 @@ def check_plan(address: str, dag: Dag, history: list[Step]) -> None:
         assert {doubt.task_id for doubt in plan.in_doubt} == {
             task.task_id for task in store.list_task_runs("run") if last_attempt_never_ended(store, task.task_id)
         }
+
+
+def plan_of_all_rows(store: Store) -> Plan:
+    """Reading a plan leaves out rows that it says nothing about."""
+    run = store.get_run("run")
+    assert run is not None
+    tasks, outputs, attempts = store.list_task_runs("run"), store.list_outputs("run"), store.list_attempts("run")
+    return plan_of(run, tasks, outputs, attempts, Clock()())
 
 
 def last_attempt_never_ended(store: Store, task_id: str) -> bool:

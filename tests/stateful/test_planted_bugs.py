@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 import projections.inheritance
+import projections.outputs
 import projections.project
 import projections.purge
-import projections.resume
+import projections.resume_queries
 import projections.snapshot
 from eventstore.codec import Codec
 from eventstore.consumer import Consumer
@@ -43,7 +44,8 @@ def purges_of_what_forks_need(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_plan_that_ignores_digests(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(projections.resume, "stale_outputs", lambda outputs: {})
+    true_completions = projections.outputs.completions
+    patch.setattr(projections.resume_queries, "completions", lambda rows: (true_completions(rows)[0], {}))
 
 
 def invalidations_that_views_lose(patch: pytest.MonkeyPatch) -> None:
