@@ -19,7 +19,9 @@ from eventstore.line import CommitLine, DamagedLine, decode_line
 from eventstore.log import RecordedEvent
 
 FOLDER = "_log"
-_CHUNK = 1 << 20
+# The allocator has pieces of this size at hand. For a mebibyte it asks the system each time, which took as long as all
+# else that is done to find the lines.
+_CHUNK = 1 << 16
 _SECTOR = 512
 
 logger = logging.getLogger("eventstore")
@@ -78,7 +80,10 @@ def raw_lines(disk: Disk, file: int, segment: int, start: int, end: int) -> Iter
     """The lines between two offsets with their newlines; the last one may lack it. Nothing else ends a line."""
     rest = b""
     while start + len(rest) < end:
-        chunk = disk.read(file, min(_CHUNK, end - start - len(rest)), start + len(rest))
+        at = start + len(
+            rest
+        )  # a line longer than a chunk is read in ever larger ones, or it would be copied too often
+        chunk = disk.read(file, min(max(_CHUNK, len(rest)), end - at), at)
         if not chunk:
             break
         *lines, rest = (rest + chunk).split(b"\n")
