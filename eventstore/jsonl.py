@@ -227,7 +227,7 @@ class JsonlLog:
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
         check_name(stream)
-        check_bounds(after, until, limit)
+        check_bounds(after, until, limit, backward=backward)
         with self._up_to_date():
             end, head = self._index.head(stream).version, self._index.last.next_position - 1
 
@@ -251,7 +251,7 @@ class JsonlLog:
         streams: Collection[str] | None = None,
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
-        check_bounds(after, until, limit, types, streams)
+        check_bounds(after, until, limit, types, streams, backward=backward)
         head, position = self.head(), attrgetter("position")
 
         def pages(after: int, until: int) -> Iterator[Page]:
