@@ -23,7 +23,7 @@ import msgspec
 
 from eventstore.admit import check_expected
 from eventstore.background_sync import BackgroundSync
-from eventstore.changes import folder_changes
+from eventstore.changes import seen_in_time
 from eventstore.disk import Disk
 from eventstore.errors import Closed, EventStoreError, InvalidInput, LogCorrupt, Unavailable
 from eventstore.file_hold import file_holder, hold_file
@@ -309,8 +309,7 @@ class JsonlLog:
 
     def wait(self, after: int, timeout: float | None = None) -> bool:
         deadline = None if timeout is None else time.monotonic() + timeout
-        changes = folder_changes(self.root / FOLDER, deadline)
-        return self.head() > after or any(self.head() > after for _ in changes)
+        return self.head() > after or seen_in_time(lambda: self.head() > after, self.root / FOLDER, deadline)
 
     def hold(self, name: str) -> Hold:
         check_name(name)
