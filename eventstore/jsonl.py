@@ -231,10 +231,10 @@ class JsonlLog:
         with self._up_to_date():
             end, head = self._index.head(stream).version, self._index.last.next_position - 1
 
-        places, version = partial(self._index.stream_places, stream), attrgetter("version")
+        version = attrgetter("version")
 
         def pages(after: int, until: int) -> Iterator[Page]:
-            return self._reader.by_places(places, version, after, until, backward, stream)
+            return self._reader.of_stream(stream, after, until, backward)
 
         last = end if until is None else min(until, end)
         found = self._past_purges(pages, version, max(after, 0), last, backward)

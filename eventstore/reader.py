@@ -14,6 +14,7 @@ from eventstore.log import RecordedEvent
 from eventstore.segments import LineReader, corrupt, lines_between, segment_path
 
 _PLACES_AT_ONCE = 500
+_PLACES_AT_FIRST = 8  # many ask for a stream's last event only, which took ten times as long with all of them
 
 Page = list[RecordedEvent]
 """Events of one commit, in the order they are asked for. To hand each event from generator to generator by itself took
@@ -39,19 +40,15 @@ class EventReader:
         after: int,
         until: int,
         backward: bool,
-        stream: str | None = None,
     ) -> Iterator[Page]:
-        """Events with after < number ≤ until, by their places in the index; of this stream only, if it is given."""
+        """Events with after < number ≤ until, by their places in the index."""
         with LineReader(self._disk) as reader:
             while after < until:
                 self._check_open()
                 with self._mutex:
                     found = places(after, until, backward, _PLACES_AT_ONCE)
                 for place, group in groupby(found, key=itemgetter(1)):
-                    events = reader.events_at(place)
-                    if stream is not None:
-                        events = [event for event in events if event.stream == stream]
-                    by_number = dict(zip(map(number_of, events), events, strict=True))
+                    by_number = {number_of(event): event for event in reader.events_at(place)}
                     try:
                         page = [by_number[number] for number, _ in group]
                     except KeyError as missing:
@@ -63,6 +60,29 @@ class EventReader:
                     until = found[-1][0] - 1
                 else:
                     after = found[-1][0]
+
+    def of_stream(self, stream: str, after: int, until: int, backward: bool) -> Iterator[Page]:
+        """A stream's events with after < version ≤ until, by the lines that the index says they are in: a query for
+        each event's place took as long as to decode half of it.
+        """
+        size = _PLACES_AT_FIRST
+        with LineReader(self._disk) as reader:
+            while after < until:
+                self._check_open()
+                low = max(after, until - size) if backward else after
+                high = until if backward else min(until, after + size)
+                with self._mutex:
+                    lines = self._index.stream_lines(stream, low, high)
+                for first, last, place in reversed(lines) if backward else lines:
+                    events = reader.events_at(place)
+                    page = [event for event in events if event.stream == stream and first <= event.version <= last]
+                    if len(page) != last - first + 1:
+                        raise corrupt(place, f"versions {first} to {last} of the index are not all there")
+                    yield page[::-1] if backward else page
+                if not lines:
+                    return
+                after, until = (after, low) if backward else (high, until)
+                size = min(4 * size, _PLACES_AT_ONCE)
 
     def in_sequence(self, after: int, until: int) -> Iterator[Page]:
         """Events with after < position ≤ until, as they stand in the segments: faster than looking up each place."""

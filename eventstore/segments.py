@@ -65,24 +65,18 @@ def open_segment(disk: Disk, number: int) -> int:
 
 def read_bytes(disk: Disk, file: int, size: int, offset: int) -> bytes:
     """Exactly these bytes, or fewer where the file ends."""
-    parts = []
-    while size > 0:
-        part = disk.read(file, size, offset)
-        if not part:
-            break
-        parts.append(part)
-        size -= len(part)
-        offset += len(part)
-    return b"".join(parts)
+    data = disk.read(file, size, offset)
+    while len(data) < size and (part := disk.read(file, size - len(data), offset + len(data))):
+        data += part
+    return data
 
 
 def raw_lines(disk: Disk, file: int, segment: int, start: int, end: int) -> Iterator[tuple[Place, bytes]]:
     """The lines between two offsets with their newlines; the last one may lack it. Nothing else ends a line."""
     rest = b""
     while start + len(rest) < end:
-        at = start + len(
-            rest
-        )  # a line longer than a chunk is read in ever larger ones, or it would be copied too often
+        at = start + len(rest)
+        # What is read grows with a line that is longer, or each chunk of it would be copied with all that follow.
         chunk = disk.read(file, min(max(_CHUNK, len(rest)), end - at), at)
         if not chunk:
             break
