@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from eventstore.changes import _PAUSES
 from eventstore.errors import Closed
 from eventstore.jsonl import JsonlLog
 from eventstore.log import Append, Log, NewEvent
@@ -71,6 +74,28 @@ def test_a_commit_that_can_be_read_only_some_time_after_its_write_is_looked_for_
     monkeypatch.setattr(kind, "head", lambda _: next(heads))
 
     assert log.wait(0, PATIENCE)
+
+
+def test_a_commit_that_comes_long_after_the_last_look_is_told_of(
+    log: Log, other: Log, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head: Any = kind.head
+    heads: list[int] = []
+    quiet = threading.Event()
+
+    def counted(self: Log) -> int:
+        heads.append(head(self))
+        if len(heads) == 2 + len(_PAUSES):
+            quiet.set()
+        return heads[-1]
+
+    monkeypatch.setattr(kind, "head", counted)
+
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(log.wait, 0, PATIENCE)
+        assert quiet.wait(PATIENCE)
+        append(other)
+        assert waiting.result(PATIENCE)
 
 
 def test_an_error_of_a_look_is_raised_to_whoever_waits(log: Log, kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
