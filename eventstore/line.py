@@ -26,6 +26,7 @@ _WHITESPACE = b" \t\r\n"
 _MAX_EMBEDDED_DEPTH = 64
 
 
+# As with recorded events, the garbage collector need not look at these.
 class EventLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An event inside a line. Its position follows from the line's first position and its place in the line."""
 
