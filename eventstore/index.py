@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from operator import itemgetter
 from uuid import UUID
 
 import msgspec
@@ -54,10 +56,9 @@ LARGEST_ID = "SELECT max(id) FROM events"
 CHECKPOINT = "SELECT position FROM checkpoints WHERE name = ?"
 CHECKPOINTS = "SELECT name, position FROM checkpoints"
 SET_CHECKPOINT = "INSERT OR REPLACE INTO checkpoints VALUES (?, ?)"
-STREAM_PLACES = """SELECT version, segment, start, length FROM events
+STREAM_LINES = """SELECT min(version), max(version), segment, start, length FROM events
     WHERE stream = (SELECT number FROM streams WHERE id = ?) AND version > ? AND version <= ?
-    ORDER BY version LIMIT ?"""
-STREAM_PLACES_BACKWARD = STREAM_PLACES.replace("ORDER BY version", "ORDER BY version DESC")
+    GROUP BY segment, start ORDER BY segment, start"""
 PLACES = """SELECT position, segment, start, length FROM events
     WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"""
 PLACES_IN = """SELECT position, segment, start, length FROM events
@@ -244,17 +245,24 @@ class Index:
         """All checkpoints."""
         return dict(self._connection.execute(CHECKPOINTS).fetchall()) | self._checkpoints
 
-    def stream_places(self, stream: str, after: int, until: int, backward: bool, limit: int) -> list[tuple[int, Place]]:
-        """The next places, by version, of at most `limit` of a stream's events with after < version ≤ until."""
-        query = STREAM_PLACES_BACKWARD if backward else STREAM_PLACES
-        news = ((row[2], *row[4:]) for row in self._rows if row[1] == stream and after < row[2] <= until)
-        return self._merged(query, (stream, after, until, limit), news, backward, limit)
+    def stream_lines(self, stream: str, after: int, until: int) -> list[tuple[int, int, Place]]:
+        """The lines that a stream's events with after < version ≤ until are in, ascending, each with the first and the
+        last of their versions in it.
+        """
+        rows = self._connection.execute(STREAM_LINES, (stream, after, until))
+        lines = {(segment, start): (first, last, length) for first, last, segment, start, length in rows}
+        for _, id, version, _, segment, start, length in self._rows:
+            if id == stream and after < version <= until:
+                first, last, _ = lines.get((segment, start), (version, version, length))
+                lines[segment, start] = (min(first, version), max(last, version), length)
+        return [(first, last, Place(*at, length)) for at, (first, last, length) in lines.items()]
 
     def places(self, after: int, until: int, backward: bool, limit: int) -> list[tuple[int, Place]]:
         """The next places, by position, of at most `limit` events with after < position ≤ until."""
         query = PLACES_BACKWARD if backward else PLACES
-        news = ((row[0], *row[4:]) for row in self._rows if after < row[0] <= until)
-        return self._merged(query, (after, until, limit), news, backward, limit)
+        begin, end = (bisect_right(self._rows, position, key=itemgetter(0)) for position in (after, until))
+        rows = self._rows[max(begin, end - limit) : end] if backward else self._rows[begin : min(end, begin + limit)]
+        return self._merged(query, (after, until, limit), ((row[0], *row[4:]) for row in rows), backward, limit)
 
     def places_in(
         self, streams: Collection[str], after: int, until: int, backward: bool, limit: int

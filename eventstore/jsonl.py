@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from operator import attrgetter
 from pathlib import Path
 from uuid import UUID
@@ -23,7 +23,7 @@ import msgspec
 
 from eventstore.admit import check_expected
 from eventstore.background_sync import BackgroundSync
-from eventstore.changes import folder_changes
+from eventstore.changes import seen_in_time
 from eventstore.disk import Disk
 from eventstore.errors import Closed, EventStoreError, InvalidInput, LogCorrupt, Unavailable
 from eventstore.file_hold import file_holder, hold_file
@@ -47,7 +47,7 @@ from eventstore.log import (
 )
 from eventstore.pending import Pending
 from eventstore.purges import purge_event
-from eventstore.reader import EventReader
+from eventstore.reader import EventReader, Page
 from eventstore.segments import FOLDER, LineReader, Repair, logger
 from eventstore.tail import Tail, Written
 from eventstore.validate import check_bounds, check_name, validate, validate_purge, validate_recorded
@@ -227,20 +227,19 @@ class JsonlLog:
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
         check_name(stream)
-        check_bounds(after, until, limit)
+        check_bounds(after, until, limit, backward=backward)
         with self._up_to_date():
             end, head = self._index.head(stream).version, self._index.last.next_position - 1
 
-        def version(event: RecordedEvent) -> int:
-            return event.version if event.stream == stream else 0
+        version = attrgetter("version")
 
-        def events(after: int, until: int) -> Iterator[RecordedEvent]:
-            return self._reader.by_places(partial(self._index.stream_places, stream), version, after, until, backward)
+        def pages(after: int, until: int) -> Iterator[Page]:
+            return self._reader.of_stream(stream, after, until, backward)
 
         last = end if until is None else min(until, end)
-        found = self._past_purges(events, version, max(after, 0), last, backward)
-        # A stream that was purged and made anew since has the same versions at later positions.
-        return islice((event for event in found if event.position <= head), limit)
+        found = self._past_purges(pages, version, max(after, 0), last, backward)
+        # A stream that was purged and made anew since has the same versions at later positions, in commits of its own.
+        return islice(chain.from_iterable(page for page in found if page[0].position <= head), limit)
 
     def read_all(
         self,
@@ -252,38 +251,38 @@ class JsonlLog:
         streams: Collection[str] | None = None,
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
-        check_bounds(after, until, limit, types, streams)
+        check_bounds(after, until, limit, types, streams, backward=backward)
         head, position = self.head(), attrgetter("position")
 
-        def events(after: int, until: int) -> Iterator[RecordedEvent]:
+        def pages(after: int, until: int) -> Iterator[Page]:
             if streams is None and not backward:
                 return self._reader.in_sequence(after, until)
             places = self._index.places if streams is None else partial(self._index.places_in, streams)
             return self._reader.by_places(places, position, after, until, backward)
 
         last = head if until is None else min(until, head)
-        found = self._past_purges(events, position, max(after, 0), last, backward)
-        return islice((event for event in found if types is None or event.type in types), limit)
+        found = chain.from_iterable(self._past_purges(pages, position, max(after, 0), last, backward))
+        return islice(found if types is None else (event for event in found if event.type in types), limit)
 
     def _past_purges(
         self,
-        events: Callable[[int, int], Iterator[RecordedEvent]],
+        pages: Callable[[int, int], Iterator[Page]],
         number_of: Callable[[RecordedEvent], int],
         after: int,
         until: int,
         backward: bool,
-    ) -> Iterator[RecordedEvent]:
+    ) -> Iterator[Page]:
         """Events with after < number ≤ until. When a purge moves lines that are being read, it looks them up again."""
         while after < until:
             purges = self._tail.purges
             try:
                 with self._reading():
-                    for event in events(after, until):
-                        yield event
+                    for page in filter(None, pages(after, until)):
+                        yield page
                         if backward:
-                            until = number_of(event) - 1
+                            until = number_of(page[-1]) - 1
                         else:
-                            after = number_of(event)
+                            after = number_of(page[-1])
                     return
             except LogCorrupt:
                 with self._at_the_end():
@@ -310,8 +309,7 @@ class JsonlLog:
 
     def wait(self, after: int, timeout: float | None = None) -> bool:
         deadline = None if timeout is None else time.monotonic() + timeout
-        changes = folder_changes(self.root / FOLDER, deadline)
-        return self.head() > after or any(self.head() > after for _ in changes)
+        return self.head() > after or seen_in_time(lambda: self.head() > after, self.root / FOLDER, deadline)
 
     def hold(self, name: str) -> Hold:
         check_name(name)

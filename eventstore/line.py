@@ -26,7 +26,8 @@ _WHITESPACE = b" \t\r\n"
 _MAX_EMBEDDED_DEPTH = 64
 
 
-class EventLine(msgspec.Struct, frozen=True, omit_defaults=True):
+# As with recorded events, the garbage collector need not look at these.
+class EventLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An event inside a line. Its position follows from the line's first position and its place in the line."""
 
     stream: str
@@ -49,7 +50,7 @@ class CheckpointLine(msgspec.Struct, frozen=True):
     position: int
 
 
-class CommitLine(msgspec.Struct, frozen=True, omit_defaults=True):
+class CommitLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A commit. A purged event leaves None in its place, so that the positions of the others do not move."""
 
     commit: int
@@ -66,9 +67,24 @@ class CommitLine(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def recorded(self) -> list[RecordedEvent]:
         """The events that are still there."""
+        commit, recorded_at = self.position, self.recorded_at
         return [
-            _recorded(event, self.position + place, self)
-            for place, event in enumerate(self.events)
+            RecordedEvent(
+                position=position,
+                commit=commit,
+                stream=event.stream,
+                version=event.version,
+                id=event.id,
+                type=event.type,
+                schema=event.schema,
+                time=event.time,
+                recorded_at=recorded_at,
+                data=_data64(event) if event.data is msgspec.UNSET else bytes(event.data),
+                meta=event.meta,
+                content_type=event.content_type,
+                hash=event.hash,
+            )
+            for position, event in enumerate(self.events, commit)
             if event is not None
         ]
 
@@ -148,26 +164,8 @@ def commit_line(
     return CommitLine(commit, position, synced, recorded_at, tuple(map(event_line, events)), moved)
 
 
-def _recorded(event: EventLine, position: int, line: CommitLine) -> RecordedEvent:
-    if event.data64 is not msgspec.UNSET:
-        data = event.data64
-    else:
-        data = bytes(event.data) if event.data is not msgspec.UNSET else b""
-    return RecordedEvent(
-        position=position,
-        commit=line.position,
-        stream=event.stream,
-        version=event.version,
-        id=event.id,
-        type=event.type,
-        schema=event.schema,
-        time=event.time,
-        recorded_at=line.recorded_at,
-        data=data,
-        meta=event.meta,
-        content_type=event.content_type,
-        hash=event.hash,
-    )
+def _data64(event: EventLine) -> bytes:
+    return b"" if event.data64 is msgspec.UNSET else event.data64
 
 
 def _checksum(body: bytes) -> bytes:

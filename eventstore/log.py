@@ -66,7 +66,8 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str = JSON
 
 
-class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
+# Nothing in an event leads back to it, so the garbage collector need not look: it took a tenth of the time of reading.
+class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event in the log. `hash` chains it to the event before it in its stream; see `eventstore.chain`.
 
     `commit` is the position that its commit's first event was given. It stays that number when that one is purged, so

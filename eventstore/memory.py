@@ -88,7 +88,7 @@ class MemoryLog:
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
         check_name(stream)
-        check_bounds(after, until, limit)
+        check_bounds(after, until, limit, backward=backward)
         with self._open():
             events = self._streams.get(stream, [])[max(after, 0) : until if until is None else max(until, 0)]
         return islice(reversed(events) if backward else iter(events), limit)
@@ -103,7 +103,7 @@ class MemoryLog:
         streams: Collection[str] | None = None,
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
-        check_bounds(after, until, limit, types, streams)
+        check_bounds(after, until, limit, types, streams, backward=backward)
         with self._open():
             first = bisect_right(self._events, after, key=lambda event: event.position)
             last = None if until is None else bisect_right(self._events, until, key=lambda event: event.position)

@@ -14,6 +14,11 @@ from eventstore.log import RecordedEvent
 from eventstore.segments import LineReader, corrupt, lines_between, segment_path
 
 _PLACES_AT_ONCE = 500
+_PLACES_AT_FIRST = 8  # many ask for a stream's last event only, which took seven times as long with all of them
+
+Page = list[RecordedEvent]
+"""Events of one commit, in the order they are asked for. To hand each from generator to generator by itself took a
+tenth of the time of reading."""
 
 FindPlaces = Callable[[int, int, bool, int], list[tuple[int, Place]]]
 """After, until, backward and limit to the numbers and places of events."""
@@ -35,7 +40,7 @@ class EventReader:
         after: int,
         until: int,
         backward: bool,
-    ) -> Iterator[RecordedEvent]:
+    ) -> Iterator[Page]:
         """Events with after < number ≤ until, by their places in the index."""
         with LineReader(self._disk) as reader:
             while after < until:
@@ -43,11 +48,12 @@ class EventReader:
                 with self._mutex:
                     found = places(after, until, backward, _PLACES_AT_ONCE)
                 for place, group in groupby(found, key=itemgetter(1)):
-                    events = {number_of(event): event for event in reader.events_at(place)}
-                    for number, _ in group:
-                        if number not in events:
-                            raise corrupt(place, f"event {number} of the index is not there")
-                        yield events[number]
+                    by_number = {number_of(event): event for event in reader.events_at(place)}
+                    try:
+                        page = [by_number[number] for number, _ in group]
+                    except KeyError as missing:
+                        raise corrupt(place, f"event {missing} of the index is not there") from None
+                    yield page
                 if not found:
                     return
                 if backward:
@@ -55,7 +61,30 @@ class EventReader:
                 else:
                     after = found[-1][0]
 
-    def in_sequence(self, after: int, until: int) -> Iterator[RecordedEvent]:
+    def of_stream(self, stream: str, after: int, until: int, backward: bool) -> Iterator[Page]:
+        """A stream's events with after < version ≤ until, by the lines that the index says they are in: to learn the
+        place of each event took a quarter of the time, with ten to a line.
+        """
+        size = _PLACES_AT_FIRST
+        with LineReader(self._disk) as reader:
+            while after < until:
+                self._check_open()
+                low = max(after, until - size) if backward else after
+                high = until if backward else min(until, after + size)
+                with self._mutex:
+                    lines = self._index.stream_lines(stream, low, high)
+                for first, last, place in reversed(lines) if backward else lines:
+                    events = reader.events_at(place)
+                    page = [event for event in events if event.stream == stream and first <= event.version <= last]
+                    if len(page) != last - first + 1:
+                        raise corrupt(place, f"versions {first} to {last} of the index are not all there")
+                    yield page[::-1] if backward else page
+                if not lines:
+                    return
+                after, until = (after, low) if backward else (high, until)
+                size = min(4 * size, _PLACES_AT_ONCE)
+
+    def in_sequence(self, after: int, until: int) -> Iterator[Page]:
         """Events with after < position ≤ until, as they stand in the segments: faster than looking up each place."""
         with self._mutex:
             first = self._index.places(after, until, False, 1)
@@ -70,9 +99,14 @@ class EventReader:
             for line in self._segment_lines(segment, start):
                 if not line.position <= position + 1 <= line.next_position:
                     raise corrupt(Place(segment, start, 0), f"commit {line.commit} does not follow position {position}")
-                for event in line.recorded():
-                    if after < event.position <= until and event.position >= purged.get(event.stream, 0):
-                        yield event
+                events = line.recorded()
+                if purged or line.position <= after or line.next_position > until + 1:
+                    events = [
+                        event
+                        for event in events
+                        if after < event.position <= until and event.position >= purged.get(event.stream, 0)
+                    ]
+                yield events
                 commit, position = line.commit + 1, line.next_position - 1
                 if position >= until:
                     return

@@ -13,6 +13,7 @@ from eventstore.log import RecordedEvent
 from eventstore.payload import Value
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_HOLDERS = frozenset((Value, Failure))
 
 
 def references(event: msgspec.Struct, recorded: RecordedEvent) -> Iterator[str]:
@@ -22,9 +23,8 @@ def references(event: msgspec.Struct, recorded: RecordedEvent) -> Iterator[str]:
     keep a blob that nothing needs.
     """
     if isinstance(event, UnknownEvent) or "." in recorded.type:
-        yield from _DIGEST.findall(recorded.data.decode(errors="replace"))
-    else:
-        yield from filter(_DIGEST.fullmatch, blob_digests(event))
+        return iter(_DIGEST.findall(recorded.data.decode(errors="replace")))
+    return filter(_DIGEST.fullmatch, blob_digests(event))
 
 
 def blob_digests(part: object) -> Iterator[str]:
@@ -33,6 +33,6 @@ def blob_digests(part: object) -> Iterator[str]:
         if isinstance(part.json, msgspec.UnsetType):
             yield part.digest
     elif isinstance(part, msgspec.Struct):
-        for value in msgspec.structs.astuple(part):  # not a generator for each small value: 0.6 µs less an event
-            if isinstance(value, Failure) or (isinstance(value, Value) and isinstance(value.json, msgspec.UnsetType)):
+        for value in msgspec.structs.astuple(part):
+            if type(value) in _HOLDERS:  # not whether it is an instance: 1 µs less an event
                 yield from blob_digests(value)

@@ -19,7 +19,9 @@ from eventstore.line import CommitLine, DamagedLine, decode_line
 from eventstore.log import RecordedEvent
 
 FOLDER = "_log"
-_CHUNK = 1 << 20
+# The allocator has pieces of this size at hand. For a mebibyte it asks the system each time, which took as long as all
+# else that is done to find the lines.
+_CHUNK = 1 << 16
 _SECTOR = 512
 
 logger = logging.getLogger("eventstore")
@@ -63,22 +65,19 @@ def open_segment(disk: Disk, number: int) -> int:
 
 def read_bytes(disk: Disk, file: int, size: int, offset: int) -> bytes:
     """Exactly these bytes, or fewer where the file ends."""
-    parts = []
-    while size > 0:
-        part = disk.read(file, size, offset)
-        if not part:
-            break
-        parts.append(part)
-        size -= len(part)
-        offset += len(part)
-    return b"".join(parts)
+    data = disk.read(file, size, offset)
+    while len(data) < size and (part := disk.read(file, size - len(data), offset + len(data))):
+        data += part
+    return data
 
 
 def raw_lines(disk: Disk, file: int, segment: int, start: int, end: int) -> Iterator[tuple[Place, bytes]]:
     """The lines between two offsets with their newlines; the last one may lack it. Nothing else ends a line."""
     rest = b""
     while start + len(rest) < end:
-        chunk = disk.read(file, min(_CHUNK, end - start - len(rest)), start + len(rest))
+        at = start + len(rest)
+        # What is read grows with a line that is longer, or each chunk of it would be copied with all that follow.
+        chunk = disk.read(file, min(max(_CHUNK, len(rest)), end - at), at)
         if not chunk:
             break
         *lines, rest = (rest + chunk).split(b"\n")

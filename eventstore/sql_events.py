@@ -6,13 +6,14 @@ is read. The position is not among it: Postgres gives it while the row is writte
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+from zlib import crc32
 
 import msgspec
+from msgspec import convert
 
 from eventstore.chain import timestamp
 from eventstore.errors import RowCorrupt
@@ -61,31 +62,30 @@ def rows_of(commit: Sequence[RecordedEvent], *, projected: bool) -> Iterator[tup
             event.content_type,
             bytes.fromhex(event.hash),
         )
-        where = (place, len(commit))
-        yield (*checked, _checksum((*checked, *where)), *where, int(projected))
+        where: tuple[Any, ...] = (place, len(commit))
+        yield (*checked, _checksum(*checked, *where), *where, int(projected))
 
 
 def event_of(row: Sequence[Any], store: str) -> RecordedEvent:
     """The event of a row of `COLUMNS`. Raises `RowCorrupt` if it is not what was written."""
-    position, stream, version, type, time, data, id, schema, recorded_at, meta, content_type, hash = row[:12]
-    checksum, place, size = row[12:]
+    position, stream, version, type, time, data, id, schema, recorded_at, meta, kind, hash, checksum, place, size = row
     try:
-        fields = (stream, version, type, time, data, id, schema, recorded_at, meta, content_type, hash, place, size)
-        if _checksum(fields) != checksum:
+        expected = _checksum(stream, version, type, time, data, id, schema, recorded_at, meta, kind, hash, place, size)
+        if expected != checksum:
             raise ValueError("its checksum does not match")
         return RecordedEvent(
             position=position,
             commit=position - place,
             stream=stream,
             version=version,
-            id=msgspec.convert(id, UUID),  # in a fifth of the 0.9 µs that UUID(bytes=id) takes
+            id=convert(id, UUID),  # in a fifth of the 0.9 µs that UUID(bytes=id) takes
             type=type,
             schema=schema,
             time=datetime.fromisoformat(time),
             recorded_at=datetime.fromisoformat(recorded_at),
             data=data,
             meta={} if meta == _NO_META else _META.decode(meta),
-            content_type=content_type,
+            content_type=kind,
             hash=hash.hex(),
         )
     except (ValueError, TypeError, AttributeError, msgspec.DecodeError) as error:
@@ -93,10 +93,23 @@ def event_of(row: Sequence[Any], store: str) -> RecordedEvent:
         raise RowCorrupt(store, row_name, f"not what was written there: {error}") from None
 
 
-def _checksum(fields: Sequence[Any]) -> int:
+def _checksum(
+    stream: str,
+    version: int,
+    type: str,
+    time: str,
+    data: bytes,
+    id: bytes,
+    schema: int,
+    recorded_at: str,
+    meta: str,
+    content_type: str,
+    hash: bytes,
+    place: int,
+    size: int,
+) -> int:
     """CRC-32 (as in zlib) over the fields from run_id to hash, and the two that say where in its commit the event is;
     texts as UTF-8, numbers in decimal, a NUL behind each, then the event's id, a NUL, its hash, a NUL, the payload.
     """
-    stream, version, type, time, data, id, schema, recorded_at, meta, content_type, hash, place, size = fields
     texts = f"{stream}\0{version}\0{type}\0{time}\0{schema}\0{recorded_at}\0{meta}\0{content_type}\0{place}\0{size}\0"
-    return zlib.crc32(data, zlib.crc32(b"%b%b\0%b\0" % (texts.encode(), id, hash)))
+    return crc32(b"%b%b\0%b\0%b" % (texts.encode(), id, hash, data))

@@ -166,7 +166,7 @@ class SqlLog(ABC):
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
         check_name(stream)
-        check_bounds(after, until, limit)
+        check_bounds(after, until, limit, backward=backward)
         self._check_open()
         return islice(stream_events(self._rows, self.name, stream, after, until, backward, limit), limit)
 
@@ -180,7 +180,7 @@ class SqlLog(ABC):
         streams: Collection[str] | None = None,
         limit: int | None = None,
     ) -> Iterator[RecordedEvent]:
-        check_bounds(after, until, limit, types, streams)
+        check_bounds(after, until, limit, types, streams, backward=backward)
         head = self.head()
         last = head if until is None else min(until, head)
         bounds = max(after, 0), last

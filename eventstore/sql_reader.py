@@ -79,8 +79,12 @@ def _stream_pages(
             if event.version == version and event.position != position:
                 raise RowCorrupt(store, f"stream {stream!r}", f"its index ends with version {version}, its rows do not")
             yield event
-            after, until, left = (after, until - 1, left - 1) if backward else (after + 1, until, left - 1)
+            if backward:
+                until -= 1
+            else:
+                after += 1
         else:
+            left -= len(page)
             if len(page) == size or after == until:
                 continue
         missing = until if backward else after + 1
@@ -111,10 +115,14 @@ def all_events(
         page = rows(text, (after, until, size, *more))
         for row in page:
             event = event_of(row, store)
-            if not after < event.position <= until:
-                raise RowCorrupt(store, f"the event at position {event.position}", "it is out of order")
+            position = event.position
+            if not after < position <= until:
+                raise RowCorrupt(store, f"the event at position {position}", "it is out of order")
             yield event
-            after, until = (after, event.position - 1) if backward else (event.position, until)
+            if backward:
+                until = position - 1
+            else:
+                after = position
         left -= len(page)
         if len(page) < size:
             return

@@ -16,7 +16,7 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import ClassVar
 
-from eventstore.changes import folder_changes
+from eventstore.changes import seen_in_time
 from eventstore.disk import Disk, unavailable
 from eventstore.errors import InvalidInput
 from eventstore.file_hold import file_holder, hold_file
@@ -34,9 +34,6 @@ LAST_POSITION = "SELECT max(position) FROM main.workflow_events"
 NEXT_POSITION = "SELECT coalesce(max(seq), 0) + 1 FROM main.sqlite_sequence WHERE name = 'workflow_events'"
 INSERT = f"""INSERT INTO main.workflow_events (position, {", ".join(WRITTEN)})
     VALUES (?, {", ".join("?" * len(WRITTEN))})"""
-
-_AFTER_CHANGE = (0.001, 0.001, 0.002, 0.004, 0.008, 0.016)
-"""Seconds between looks for a commit whose write was told of: without them, one in ten waited 50 ms to be seen."""
 
 
 class SqliteLog(SqlLog):
@@ -85,20 +82,8 @@ class SqliteLog(SqlLog):
 
     def wait(self, after: int, timeout: float | None = None) -> bool:
         deadline = None if timeout is None else time.monotonic() + timeout
-        changes = folder_changes(self.database.path.parent, deadline, prefix=self.database.path.name)
-        return self.head() > after or any(self._has_come(after, deadline, changed=changed) for changed in changes)
-
-    def _has_come(self, after: int, deadline: float | None, *, changed: bool) -> bool:
-        """Whether there is an event, now or soon after the file has changed: the system tells of the write, but not of
-        the end of the sync, from when on the commit can be read.
-        """
-        pauses = iter(_AFTER_CHANGE if changed else ())
-        while self.head() <= after:
-            pause = next(pauses, None)
-            if pause is None or (deadline is not None and time.monotonic() + pause > deadline):
-                return False
-            time.sleep(pause)
-        return True
+        path = self.database.path
+        return self.head() > after or seen_in_time(lambda: self.head() > after, path.parent, deadline, prefix=path.name)
 
     def hold(self, name: str) -> Hold:
         check_name(name)

@@ -118,8 +118,11 @@ def check_bounds(
     limit: int | None = None,
     types: Collection[str] | None = None,
     streams: Collection[str] | None = None,
+    *,
+    backward: bool = False,
 ) -> None:
-    """Refuse what no reading can begin or end at, or choose by. Raises `InvalidInput`."""
+    """Refuse what no reading can begin or end at, choose by, or take for its direction. Raises `InvalidInput`."""
+    check_kind(backward, bool, "backward")
     for what, number in (("after", after), ("until", until), ("limit", limit)):
         if (number is not None or what == "after") and type(number) is not int:
             raise InvalidInput(f"{what} is {type(number).__name__}, not int", "Give a whole number.")

@@ -151,6 +151,13 @@ class Reading(Opening):
         with pytest.raises(InvalidInput):
             log.read_all(**{bound: value})
 
+    @pytest.mark.parametrize("value", [1, 10**30, "yes", None])
+    def test_backward_is_no_number_of_events(self, log: Log, value: Any) -> None:
+        with pytest.raises(InvalidInput, match="backward"):
+            log.read("a", backward=value)
+        with pytest.raises(InvalidInput, match="backward"):
+            log.read_all(backward=value)
+
     @pytest.mark.parametrize("value", ["noted", b"noted", 7])
     def test_one_type_or_stream_where_several_can_be_given_is_refused(self, log: Log, value: Any) -> None:
         with pytest.raises(InvalidInput):

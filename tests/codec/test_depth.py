@@ -108,7 +108,7 @@ def test_size_and_depth_of_a_value_are_checked_before_it_is_decoded(monkeypatch:
 def test_size_and_depth_of_an_event_are_checked_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[bytes] = []
     monkeypatch.setattr("eventstore.codec.MAX_DATA_BYTES", 1_000)
-    monkeypatch.setattr("eventstore.codec._decoded", lambda known, data: decoded.append(data))
+    monkeypatch.setattr("eventstore.codec._decoded", lambda known, decoder, data: decoded.append(data))
     codec = Codec()
 
     for data in (b'{"workflow_name":"%s"}' % (b"x" * 1_000), b'{"metadata":%s1%s}' % (b"[" * 150, b"]" * 150)):
