@@ -54,8 +54,8 @@ def admit(
         _check_checkpoint(checkpoint, checkpoint_of(checkpoint.name))
     events: list[RecordedEvent] = []
     for entry in commit:
-        stream, head_now = _plain(entry.stream), heads[entry.stream]
-        version, digest = head_now.version, head_now.hash
+        stream, before = _plain(entry.stream), heads[entry.stream]
+        version, digest = before.version, before.hash
         for position, event in enumerate(entry.events, first_position + len(events)):
             version += 1
             digest = event_hash(digest, stream, version, event)

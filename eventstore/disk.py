@@ -94,8 +94,9 @@ class Disk:
             os.mkdir(name, 0o700, dir_fd=directory)
 
     def keep(self, path: str) -> None:
-        """Keep a folder open that stays where it is until `release`: what is in it is then found in one system call
-        instead of five, which each append makes. Repeated calls do nothing.
+        """Keep a folder open until `release`; it must stay where it is. Repeated calls do nothing.
+
+        What is in it is then found in one system call instead of five, 2.5 µs instead of 6. Each append looks there.
         """
         if path not in self._kept:
             self._kept[path] = self._open_directory(path)
