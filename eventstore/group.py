@@ -5,7 +5,7 @@ and is either served in somebody's turn or given one of its own. A turn is hande
 to whoever is quickest: a thread that appends without pause would be, every time.
 
 Who was served wakes the next who was. Sixty-four threads woken at once would all queue up for the interpreter, which
-has room for one, and sleep again: 17,000 appends a second instead of 29,000, on files with syncs of 0.25 ms.
+has room for one, and sleep again: 50,000 requests a second instead of 75,000, where serving takes 0.25 ms.
 """
 
 from __future__ import annotations
