@@ -54,28 +54,29 @@ def admit(
         _check_checkpoint(checkpoint, checkpoint_of(checkpoint.name))
     events: list[RecordedEvent] = []
     for entry in commit:
-        for event in entry.events:
-            before = heads[entry.stream]
-            version = before.version + 1
-            digest = event_hash(before.hash, entry.stream, version, event)
-            heads[entry.stream] = Head(version, digest)
+        stream, before = _plain(entry.stream), heads[entry.stream]
+        version, digest = before.version, before.hash
+        for position, event in enumerate(entry.events, first_position + len(events)):
+            version += 1
+            digest = event_hash(digest, stream, version, event)
             events.append(
                 RecordedEvent(
-                    position=first_position + len(events),
+                    position=position,
                     commit=first_position,
-                    stream=_plain(entry.stream),
+                    stream=stream,
                     version=version,
                     id=event.id,
                     type=_plain(event.type),
                     schema=event.schema,
-                    time=event.time.astimezone(UTC),
+                    time=event.time if event.time.tzinfo is UTC else event.time.astimezone(UTC),
                     recorded_at=recorded_at,
                     data=event.data,
-                    meta={_plain(key): _plain(value) for key, value in event.meta.items()},
+                    meta={_plain(key): _plain(value) for key, value in event.meta.items()} if event.meta else {},
                     content_type=_plain(event.content_type),
                     hash=digest,
                 )
             )
+        heads[entry.stream] = Head(version, digest)
     return Appended(tuple(events), {stream: head.version for stream, head in heads.items()})
 
 

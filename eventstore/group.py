@@ -3,6 +3,9 @@
 So sixty-four threads that append at once share one write and one sync. A thread that finds the turn taken queues up,
 and is either served in somebody's turn or given one of its own. A turn is handed to the first in the queue, never left
 to whoever is quickest: a thread that appends without pause would be, every time.
+
+Who was served wakes the next who was. Sixty-four threads woken at once would all queue up for the interpreter, which
+has room for one, and sleep again: 50,000 requests a second instead of 75,000, where serving takes 0.25 ms.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Generic, TypeVar, cast
 
 Request = TypeVar("Request")
@@ -20,24 +24,25 @@ Result = TypeVar("Result")
 class Place:
     """A place in the queue. Its gate opens when it is called to take its turn, or when it has been served."""
 
-    __slots__ = ("called", "gate", "served")
+    __slots__ = ("called", "gate", "left", "served")
 
     def __init__(self) -> None:
-        self.called = self.served = False
+        self.called = self.served = self.left = False
         self.gate = threading.Lock()
         self.gate.acquire()
 
 
 class Ticket(Place, Generic[Request, Result]):
-    """A request and, once it is served, its result or its error."""
+    """A request and, once it is served, its result or its error, and whom its thread is to wake next."""
 
-    __slots__ = ("error", "request", "result")
+    __slots__ = ("error", "next", "request", "result")
 
     def __init__(self, request: Request) -> None:
         super().__init__()
         self.request = request
         self.result: Result | None = None
         self.error: BaseException | None = None
+        self.next: Ticket[Request, Result] | None = None
 
 
 class GroupCommit(Generic[Request, Result]):
@@ -103,16 +108,18 @@ class GroupCommit(Generic[Request, Result]):
             place.gate.release()
 
     def _leave(self, place: Place) -> None:
-        """Hand the turn on, or give up waiting for it because of an interrupt."""
-        if place.served and not place.called:
-            return
-        with self._mutex:
-            if place.called:
-                self._holder = 0
-                self._call_next()
-            else:
-                with contextlib.suppress(ValueError):
-                    self._queue.remove(place)
+        """Hand on the turn, and the news that a batch was served; or give up waiting because of an interrupt."""
+        if place.called or not place.served:
+            with self._mutex:
+                if place.called:
+                    self._holder = 0
+                    self._call_next()
+                elif not place.served:
+                    place.left = True
+                    with contextlib.suppress(ValueError):
+                        self._queue.remove(place)
+        if isinstance(place, Ticket) and place.next is not None:
+            place.next.gate.release()
 
     def _waiting(self) -> list[Ticket[Request, Result]]:
         """Everybody else's requests; who waits for a turn proper goes on waiting."""
@@ -128,6 +135,8 @@ class GroupCommit(Generic[Request, Result]):
             for ticket in batch:
                 ticket.error = ticket.error or error
         finally:
-            for ticket in batch:
-                ticket.served = True
-                ticket.gate.release()
+            with self._mutex:
+                for ticket, following in pairwise([ticket for ticket in batch if not ticket.left]):
+                    ticket.next = following
+                for ticket in batch:
+                    ticket.served = True

@@ -20,7 +20,7 @@ class Pending:
     ) -> None:
         self._index, self._commit_in_log, self._synced = index, commit_in_log, synced
         self._heads: dict[str, Head] = {}
-        self._commits: dict[UUID, Sequence[RecordedEvent]] = {}
+        self._commits: dict[int, Sequence[RecordedEvent]] = {}
         self._checkpoints: dict[str, int] = {}
         self.lines: list[CommitLine] = []
 
@@ -33,7 +33,7 @@ class Pending:
         return self._heads.get(stream) or self._index.head(stream)
 
     def commit_of(self, id: UUID) -> Sequence[RecordedEvent] | None:
-        return self._commits.get(id) or self._commit_in_log(id)
+        return self._commits.get(id.int) or self._commit_in_log(id)
 
     def checkpoint(self, name: str) -> int | None:
         known = self._checkpoints.get(name)
@@ -86,8 +86,8 @@ class Pending:
             checkpoint=checkpoint,
         )
         self.lines.append(line)
-        for event in events:
+        for event in {event.stream: event for event in events}.values():
             self._heads[event.stream] = Head(event.version, event.hash)
-            self._commits[event.id] = events
+        self._commits |= dict.fromkeys([event.id.int for event in events], events)
         if checkpoint is not None:
             self._checkpoints[checkpoint.name] = checkpoint.position

@@ -56,6 +56,7 @@ class Tail:
         self.synced_commit = self._synced_end = 0
         disk.make_directory(FOLDER)
         disk.sync_directory("")
+        disk.keep(FOLDER)
         with contextlib.ExitStack() as undo:
             self._lock = disk.open(_LOCK, APPEND)
             undo.callback(disk.close, self._lock)

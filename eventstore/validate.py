@@ -42,7 +42,7 @@ def validate(commit: Sequence[Append], checkpoint: Checkpoint | None = None) -> 
         for event in entry.events:
             check_kind(event, NewEvent, "an event")
             size += _check_content(event)
-            ids.add(event.id)
+            ids.add(event.id.int)  # hashes in a fifth of the time of a UUID
     if len(ids) < sum(len(entry.events) for entry in commit):
         raise InvalidInput("two events of one commit have the same id", "Give every event its own id.")
     _check_size(size)

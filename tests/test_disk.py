@@ -104,6 +104,7 @@ def test_a_link_in_a_files_place_is_refused(disk: Disk, tmp_path: Path, use: Cal
     [
         lambda disk: disk.open("a/link/file", READ),
         lambda disk: disk.open("a/link/new", APPEND),
+        lambda disk: disk.keep("a/link"),
         lambda disk: disk.names("a/link"),
         lambda disk: disk.exists("a/link/file"),
         lambda disk: disk.remove("a/link/file"),
@@ -117,6 +118,7 @@ def test_a_link_in_a_files_place_is_refused(disk: Disk, tmp_path: Path, use: Cal
     ids=[
         "open",
         "create",
+        "keep",
         "names",
         "exists",
         "remove",
@@ -138,6 +140,18 @@ def test_a_link_in_a_folders_place_is_refused(disk: Disk, tmp_path: Path, use: C
         use(disk)
     assert caught.value.errno in (errno.ELOOP, errno.ENOTDIR)
     assert {path.name for path in target.iterdir()} == {"file", "folder"}
+
+
+def test_a_folder_that_is_kept_has_what_came_into_it_since(disk: Disk) -> None:
+    disk.make_directory("folder")
+    disk.keep("folder")
+    disk.keep("folder")
+    assert not disk.exists("folder/file")
+    put(disk, "folder/file", b"data")
+    assert disk.exists("folder/file")
+    disk.release()
+    with pytest.raises(OSError, match="descriptor"):
+        disk.exists("folder/file")
 
 
 def test_a_link_that_leads_nowhere_counts_as_there(disk: Disk) -> None:

@@ -218,6 +218,27 @@ def test_a_thread_interrupted_while_it_waits_leaves_the_queue(server: Server, po
     assert server.batches == [[4]]
 
 
+def test_a_thread_that_gave_up_keeps_nobody_from_hearing_of_the_batch_it_was_in(
+    server: Server, pool: ThreadPoolExecutor
+) -> None:
+    interrupted = Ticket[int, int](4)
+
+    def serve(batch: list[Ticket[int, int]]) -> None:
+        server.group._leave(interrupted)
+        server.serve(batch)
+
+    server.group = GroupCommit(serve)
+    with server.group.turn():
+        before = pool.submit(server.group.submit, 2)
+        server.wait_for_queue(1)
+        server.group._queue.append(interrupted)
+        after = pool.submit(server.group.submit, 6)
+        server.wait_for_queue(3)
+    assert before.result(PATIENCE) == 4
+    assert after.result(PATIENCE) == 12
+    assert server.batches == [[2, 4, 6]]
+
+
 def test_many_threads_share_few_turns(server: Server, pool: ThreadPoolExecutor) -> None:
     futures = server.submit_behind_a_turn(pool, [0] * THREADS)
     assert [future.result(PATIENCE) for future in futures] == [0] * THREADS

@@ -146,6 +146,9 @@ class SimulatedDisk(Disk):
         if name not in folder.entries:
             folder.change({name: Folder()})
 
+    def keep(self, path: str) -> None:
+        self._begin("keep")
+
     def names(self, path: str) -> list[str]:
         self._begin("names")
         try:

@@ -267,22 +267,25 @@ def append_at_every_size_limit(test: Connection, root: Path, commit: list[Append
 
 
 def use_without_descriptors(test: Connection, root: Path) -> list[str]:
-    """Use a log while its process may open no more files, and give the codes of the errors; then go on using it."""
+    """Use a log while its process may open no more files, and give the codes of the errors; then go on using it.
+
+    Its segment is open, so it can be appended to.
+    """
     least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    event = NewEvent(type="written", data=b"{}")
+    before, meanwhile, after = (NewEvent(type="written", data=b"{}") for _ in range(3))
     with closing(JsonlLog(root)) as log:
-        log.append([Append("before", [event])])
+        log.append([Append("a", [before])])
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, most))
         uses = [
-            lambda: log.append([Append("after", [NewEvent(type="written", data=b"{}")])]),
+            lambda: log.append([Append("a", [meanwhile])]),
             lambda: list(log.read_all()),
-            lambda: list(log.read("before")),
+            lambda: list(log.read("a")),
             lambda: JsonlLog(root),
         ]
         codes = [_code_of(use) for use in uses]
         resource.setrlimit(resource.RLIMIT_NOFILE, (least, most))
-        assert [e.id for e in log.read_all()] == [event.id]
-        log.append([Append("after", [NewEvent(type="written", data=b"{}")])])
+        log.append([Append("a", [after])])
+        assert [event.id for event in log.read_all()] == [before.id, meanwhile.id, after.id]
     return codes
 
 
