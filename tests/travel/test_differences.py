@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from eventstore.payload import Value
 from projections import Difference, Point, Store, open_store
 from projections.differences import differences
 from projections.fold import Fold
+from projections.inheritance import OriginMissing
 from tests.stores import Clock, completed, examples, run_of
 from tests.views.histories import RUN_IDS, RawAppend, Step, commands, raw_history
 
@@ -167,7 +169,11 @@ def test_comparing_is_symmetric_whatever_was_appended(history: list[Any]) -> Non
     with open_store("memory:", clock=Clock()) as store:
         for step in history:
             step.take(store)
-        check_laws([store.as_of(run) for run in RUN_IDS])
+        folds = []
+        for run in RUN_IDS:
+            with contextlib.suppress(OriginMissing):  # as raw events may say of a run
+                folds.append(store.as_of(run))
+        check_laws(folds)
 
 
 Change = Callable[[Store], object]
