@@ -53,7 +53,7 @@ class FollowingFolders:
     def __init__(self, disk: Disk, log: Log, codec: Codec, reading: Transaction, writing: Transaction) -> None:
         self._disk, self._log, self._codec = disk, log, codec
         self._reading, self._writing = reading, writing
-        self._files = RunFiles(disk, log.read, reading)
+        self._files = RunFiles(disk, log, reading)
         self._turn, self._starting = threading.Lock(), threading.Lock()
         try:
             self._lock = disk.open(LOCK, APPEND)
