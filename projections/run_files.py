@@ -64,10 +64,18 @@ class _News(msgspec.Struct, frozen=True):
 
 
 class RunFiles:
-    """Writes the folders of runs. `reading` begins a transaction of the views, for rows."""
+    """Writes the folders of runs. `reading` begins a transaction of the views, for rows; `pause` is called after each
+    file.
+    """
 
-    def __init__(self, disk: Disk, log: Log, reading: Callable[[], AbstractContextManager[Session]]) -> None:
-        self._disk, self._log, self._reading = disk, log, reading
+    def __init__(
+        self,
+        disk: Disk,
+        log: Log,
+        reading: Callable[[], AbstractContextManager[Session]],
+        pause: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._disk, self._log, self._reading, self._pause = disk, log, reading, pause
 
     def follow(self, events: Sequence[RecordedEvent], patches: Sequence[Patch]) -> tuple[Sizes, OSError | None]:
         """Bring the folders up to date with tables that have taken these events and patches, and maybe later ones.
@@ -223,6 +231,7 @@ class RunFiles:
                     name = path.rpartition("/")[2]
                     if path not in there or not _holds(disk, name, files[path]):
                         replace(disk, name, files[path], durable=False)
+                        self._pause()
 
     @contextlib.contextmanager
     def _inside(self, folder: str) -> Iterator[Disk]:
