@@ -1,8 +1,9 @@
-"""Run folders that follow the tables, a tenth of a second behind them.
+"""Run folders that follow the tables, a tenth of a second behind the log.
 
-Nobody reads them back, so no append waits for them: a thread writes what has come since it wrote last, each file once.
-They have a checkpoint of their own, which moves when they are written; a crash in between leaves files that are ahead
-of it, which the next pass notices by the size of `events.jsonl`. One process at a time writes, under a file lock.
+Nobody reads them back, so no append waits for them: a thread brings the tables up to date, and then writes what has
+come since it wrote last, each file once. They have a checkpoint of their own, which moves when they are written; a
+crash in between leaves files that are ahead of it, which the next pass notices by the size of `events.jsonl`. One
+process at a time writes, under a file lock.
 """
 
 from __future__ import annotations
@@ -28,8 +29,13 @@ from projections.run_files import RunFiles, Sizes, purged_runs
 
 LOCK = "_folders.lock"
 DELAY_SECONDS = 0.1
-"""How long after a commit its run's folder is written. What comes meanwhile is written with it: a burst of a hundred
-appends takes about half of the time that it takes with all files in its way.
+"""How long after a commit its run's folder is written. What comes meanwhile is written with it, and put into the
+tables in one transaction.
+"""
+
+PAUSE_SECONDS = 0.0002
+"""How long the thread lets go of the interpreter after each file. Without, an append that comes back from its sync
+waits until Python takes the interpreter away from the thread, which is up to 5 ms: 3.4 ms at p99 in place of 1.3 ms.
 """
 
 CHECKPOINT = "SELECT position FROM main.checkpoints WHERE name = 'folders'"
@@ -46,14 +52,22 @@ Transaction = Callable[[], AbstractContextManager[Session]]
 
 
 class FollowingFolders:
-    """Keeps the run folders. `reading` and `writing` begin transactions of the views; none lasts while files are
-    written.
+    """Keeps the run folders. `follow_log` brings the tables up to date; `reading` and `writing` begin transactions of
+    theirs, of which none lasts while files are written.
     """
 
-    def __init__(self, disk: Disk, log: Log, codec: Codec, reading: Transaction, writing: Transaction) -> None:
-        self._disk, self._log, self._codec = disk, log, codec
+    def __init__(
+        self,
+        disk: Disk,
+        log: Log,
+        codec: Codec,
+        follow_log: Callable[[], object],
+        reading: Transaction,
+        writing: Transaction,
+    ) -> None:
+        self._disk, self._log, self._codec, self._follow_log = disk, log, codec, follow_log
         self._reading, self._writing = reading, writing
-        self._files = RunFiles(disk, log.read, reading)
+        self._files = RunFiles(disk, log, reading, self._pause)
         self._turn, self._starting = threading.Lock(), threading.Lock()
         try:
             self._lock = disk.open(LOCK, APPEND)
@@ -64,7 +78,7 @@ class FollowingFolders:
         self._process = os.getpid()
 
     def soon(self) -> None:
-        """Have the folders written by and by: the tables have moved."""
+        """Have tables and folders brought up to date by and by: the log has grown."""
         if self._due.is_set():
             return
         with self._starting:
@@ -74,9 +88,14 @@ class FollowingFolders:
                 self._writer.start()
 
     def catch_up(self) -> None:
-        """Bring the folders to where the tables are. What cannot be written is logged, and left for later."""
-        with self.turn():
-            self._catch_up()
+        """Bring the tables to where the log is, and the folders to where these are, however far that is. What cannot
+        be written is logged, and left for later.
+        """
+        try:
+            self._follow_log()
+        finally:
+            with self.turn():
+                self._catch_up()
 
     def rebuild(self) -> None:
         """Write all folders anew from tables that were made again, in a turn of the caller's. Raises `Unavailable` if
@@ -124,24 +143,26 @@ class FollowingFolders:
     def _patches(self, events: Iterable[RecordedEvent]) -> Iterator[Patch]:
         return (patch for event in events for patch in project(self._codec.decode(event), event))
 
+    def _pause(self) -> None:
+        """Let those who append go first, if this is the thread, unless the store is being closed."""
+        if threading.current_thread() is self._writer and not self._stop.is_set():
+            time.sleep(PAUSE_SECONDS)
+
     def _keep_writing(self) -> None:
-        delay = DELAY_SECONDS
         while not self._stop.is_set():  # what is due may have been cleared just after the end was said
             self._due.wait()
-            if self._stop.wait(delay):
+            if self._stop.wait(DELAY_SECONDS):
                 return
             self._due.clear()
-            begun = time.monotonic()
             try:
                 self.catch_up()
             except Closed:
                 return
             except Exception:
-                _logger.warning("the events are safe, but the run folders could not follow", exc_info=True)
-            delay = max(DELAY_SECONDS, time.monotonic() - begun)  # never at it for more than half the time
+                _logger.warning("the events are safe, but the views could not follow", exc_info=True)
 
     def close(self) -> None:
-        """Bring the folders to where the tables are, if those can still be read. Repeated calls do nothing."""
+        """Bring tables and folders up to date, if the log and these can still be read. Repeated calls do nothing."""
         if self._stop.is_set() or self._process != os.getpid():
             return
         self._stop.set()
@@ -151,5 +172,5 @@ class FollowingFolders:
         try:
             self.catch_up()
         except (EventStoreError, OSError, sqlite3.Error) as error:
-            _logger.warning("the run folders are written when the store is opened next: %s", error)
+            _logger.warning("the views follow when the store is opened next: %s", error)
         self._disk.close(self._lock)

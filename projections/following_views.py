@@ -1,7 +1,8 @@
 """Views that follow their log: tables behind a checkpoint; run folders follow these.
 
-They are told of every commit this process makes and catch up with those of others before every read, so who has
-appended reads what they wrote. Disposable: a lost, foreign or contradicting database is made again from the log.
+No append waits for them: they take what has come before every read, so who has appended reads what they wrote, and
+from time to time, so that this is never much. Of the commits of this process they have been told, those of others they
+read in the log. Disposable: a lost, foreign or contradicting database is made again from the log.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from itertools import chain, islice
 
 from eventstore.codec import Codec
 from eventstore.disk import Disk
-from eventstore.errors import Closed, LogCorrupt, Unavailable, lone_surrogate
+from eventstore.errors import Closed, InvalidValue, LogCorrupt, Unavailable, lone_surrogate
 from eventstore.log import PURGES, Log, RecordedEvent
 from eventstore.session import Session, Statement
 from eventstore.sqlite_session import SqliteSession, connect, transaction
@@ -27,6 +28,7 @@ from projections.inheritance import with_inherited
 from projections.project import project
 from projections.snapshot import Snapshot, event_at, keep, outlines
 from projections.tables import Columns, DamagedViews
+from projections.told import Told
 from projections.views import WithEvents, check_questions
 
 FORMAT = 2
@@ -52,12 +54,13 @@ class FollowingViews:
         """`disk` is where the run folders are to be kept, if they are."""
         self._database, self._log, self._codec = database, log, codec
         self._lock = threading.RLock()
+        self._told = Told()
         self._closed = False
         self._connection = self._connect()
         self._folders: FollowingFolders | None = None
         try:
             if disk is not None:
-                self._folders = FollowingFolders(disk, log, codec, self._reading, self._writing)
+                self._folders = FollowingFolders(disk, log, codec, self._catch_up, self._reading, self._writing)
             self._trust_or_rebuild()
         except BaseException:
             self._connection.close()
@@ -95,7 +98,7 @@ class FollowingViews:
     def _trust_or_rebuild(self) -> None:
         """Go on from the checkpoint, if there is one and the log still says what it said there."""
         try:
-            position, hash = self._checkpoint()
+            position, hash = self._standing()
             there = next(self._log.read_all(after=position - 1, until=position), None) if position else None
             if position <= self._log.head() and (there is None or there.hash == hash):
                 self.write_folders()
@@ -104,47 +107,67 @@ class FollowingViews:
             pass
         self.rebuild()
 
-    def _checkpoint(self) -> tuple[int, str]:
+    def _standing(self) -> tuple[int, str]:
+        """The position and the hash of the last event that the tables have taken."""
         with self._using() as session:
-            position, hash = next(iter(session.rows(CHECKPOINT)), (0, ""))
-        return position, hash
+            return _checkpoint(session)
 
     def committed(self, events: Sequence[RecordedEvent]) -> None:
-        """Take a commit of this process, unless others have written before it that the views have not seen."""
-        if not self._take(events, after=events[0].position - 1):
-            self.catch_up()
-        if self._folders is not None and any(event.stream == PURGES for event in events):
-            self._folders.catch_up()  # what is purged is gone when the purge returns
+        """Remember a commit of this process, for the next reading. What is purged is gone when this returns."""
+        self._told.add(events)
+        if any(event.stream == PURGES for event in events):
+            self.write_folders()
+        elif self._folders is not None:
+            self._folders.soon()
 
     def catch_up(self) -> None:
         """Take everything the log holds by now."""
         self._catch_up()
 
     def write_folders(self) -> None:
-        """Bring the run folders up to date with everything the log holds by now."""
-        self._catch_up()
+        """Bring the run folders, and the tables before them, up to date with everything the log holds by now."""
         if self._folders is not None:
             self._folders.catch_up()
+        else:
+            self._catch_up()
 
     def _catch_up(self) -> int:
         """Take everything the log holds by now, and return the position that the views have come to."""
         head = self._log.head()
-        while (after := self._checkpoint()[0]) < head:
+        self._take_told()
+        while (after := self._standing()[0]) < head:
             events = list(islice(self._log.read_all(after=after, until=head), _EVENTS_AT_ONCE))
             if not events:
                 break
-            self._take(events, after=after)
+            self._take_readable(events, after)
+            if self._folders is not None:
+                self._folders.soon()
         return after
 
-    def _take(self, events: Sequence[RecordedEvent], *, after: int) -> bool:
-        """Take these events if the views stand at `after`; else do nothing, and return False."""
+    def _take_told(self) -> None:
+        """Take what this process has appended, if the views stand right before it and it can be read."""
+        if self._told:
+            with contextlib.suppress(InvalidValue), self._writing() as session:  # the log has it, or it was purged
+                if events := self._told.take(_checkpoint(session)[0]):
+                    self._apply(session, events)
+
+    def _take_readable(self, events: Sequence[RecordedEvent], after: int) -> None:
+        """Take these events if the views stand at `after`; if one of them cannot be read, those before it, and raise
+        `InvalidValue`.
+        """
+        try:
+            self._take(events, after)
+        except InvalidValue:
+            half = events[: len(events) // 2]
+            if not half:
+                raise
+            self._take_readable(half, after)
+            self._take_readable(events[len(half) :], half[-1].position)
+
+    def _take(self, events: Sequence[RecordedEvent], after: int) -> None:
         with self._writing() as session:
-            if self._checkpoint()[0] != after:
-                return False
-            self._apply(session, events)
-        if self._folders is not None:
-            self._folders.soon()
-        return True
+            if _checkpoint(session)[0] == after:
+                self._apply(session, events)
 
     def _apply(self, session: Session, events: Sequence[RecordedEvent]) -> None:
         """Bring tables and checkpoint up to date with these events."""
@@ -198,9 +221,10 @@ class FollowingViews:
     def at_once(self) -> Iterator[Session]:
         """A session whose queries all see one and the same state, in which everything appended so far shows."""
         wanted = self._log.head()
+        self._take_told()
         while True:
             with self._reading() as session:
-                if self._checkpoint()[0] >= wanted:
+                if _checkpoint(session)[0] >= wanted:
                     yield session
                     return
             wanted = self._catch_up()  # which is less if what comes next has just been purged
@@ -208,12 +232,12 @@ class FollowingViews:
     def keep(self, snapshot: Snapshot) -> None:
         """Keep a snapshot beside the tables, unless the log no longer has the event that it was taken after."""
         while True:
-            standing = self._checkpoint()
+            standing = self._standing()
             if not snapshot.is_after(event_at(self._log, snapshot.run_id, snapshot.version)):
                 return
             with self._writing() as session:
                 # A purge that the tables have taken by now, and the log did not show yet, would have moved them.
-                if self._checkpoint() == standing:
+                if _checkpoint(session) == standing:
                     keep(session, snapshot)
                     return
 
@@ -221,7 +245,7 @@ class FollowingViews:
     def with_events(self) -> Iterator[WithEvents]:
         """The rows, the snapshots, and the events up to where these stand; an error in place of one ends them."""
         with self.at_once() as session:
-            position, contents, kept = self._checkpoint()[0], tables.all_contents(session), list(outlines(session))
+            position, contents, kept = _checkpoint(session)[0], tables.all_contents(session), list(outlines(session))
         yield contents, kept, self._events(position)
 
     def _events(self, until: int) -> Iterator[RecordedEvent | LogCorrupt]:
@@ -264,7 +288,7 @@ class FollowingViews:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def close(self) -> None:
-        """Bring the run folders up to date, and release the database. Repeated calls do nothing."""
+        """Bring tables and run folders up to date, and release the database. Repeated calls do nothing."""
         if self._folders is not None:
             self._folders.close()
         with self._lock:
@@ -275,6 +299,11 @@ class FollowingViews:
 @functools.cache
 def _asked_if_current(text: str, place: int) -> str:
     return text.replace("$current", CURRENT.format(place=place))
+
+
+def _checkpoint(session: Session) -> tuple[int, str]:
+    position, hash = next(iter(session.rows(CHECKPOINT)), (0, ""))
+    return position, hash
 
 
 def _create_tables(connection: sqlite3.Connection) -> None:

@@ -158,16 +158,16 @@ class _Verification:
             yield from ((run_id, finding) for finding in self._check_folder(run_id, {}))
 
     def _wanted(self, run_id: str) -> dict[str, bytes]:
-        """The digests of all files a run should have, by path."""
-        views, folder = self._audit.views, encode_name(run_id)
+        """The digests of all files a run should have, by their paths in its folder."""
+        views = self._audit.views
         (run,) = tables.select(views, Run, RUN, (run_id,))
         wanted = {
-            f"{folder}/run.json": hashlib.sha256(run_json(run)).digest(),
-            f"{folder}/events.jsonl": self._event_files[run_id].digest(),
+            "run.json": hashlib.sha256(run_json(run)).digest(),
+            "events.jsonl": self._event_files[run_id].digest(),
         }
         for (task_id,) in views.rows(WITH_OUTPUT, (run_id,)):
             (output,) = tables.select(views, Output, OUTPUT, (run_id, task_id))
-            wanted[output_path(run_id, task_id)] = hashlib.sha256(output_json(output)).digest()
+            wanted[output_path(task_id)] = hashlib.sha256(output_json(output)).digest()
         return wanted
 
     def _check_folder(self, run_id: str, wanted: dict[str, bytes]) -> Iterator[Finding]:
@@ -179,11 +179,11 @@ class _Verification:
             yield Finding("warning", "file-unreadable", folder, message, f"Remove what stands there. {REBUILD}")
             return
         for path in sorted(there | wanted.keys()):
-            where = path.encode(errors="backslashreplace").decode()
+            where = f"{folder}/{path}".encode(errors="backslashreplace").decode()
             if path not in there:
                 yield Finding("warning", "file-missing", where, "the file is not there", REBUILD)
             elif path in wanted:
-                yield from self._check_file(path, wanted[path])
+                yield from self._check_file(f"{folder}/{path}", wanted[path])
             elif path.endswith(".new"):
                 message, action = "a process was stopped while it wrote this file", "It does no harm."
                 yield Finding("info", "file-draft", where, message, action)

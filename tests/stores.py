@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from eventstore.codec import Codec
 from eventstore.disk import Disk
+from eventstore.names import encode_name
 from projections import Store, open_store, tables
 from projections.addresses import parse_address
 from projections.fold import Fold
@@ -168,14 +169,13 @@ def files_due(store: Store, folder: Path) -> dict[str, bytes]:
     """Every file that should be in the run folders."""
     disk = Disk(folder)
     try:
-        run_files = RunFiles(disk, store.log.read, store.views.at_once)
+        run_files = RunFiles(disk, store.log, store.views.at_once)
         with store.views.at_once() as session:
-            due: dict[str, bytes] = {}
-            for run in tables.select(session, Run, "WHERE deleted_at IS NULL ORDER BY position"):
-                due |= run_files.contents(session, run, store.log.head())
+            runs = [run.id for run in tables.select(session, Run, "WHERE deleted_at IS NULL")]
+            contents = run_files.contents(session, runs, store.log.head())
     finally:
         disk.release()
-    return due
+    return {f"{encode_name(run)}/{path}": data for run, files in contents.items() for path, data in files.items()}
 
 
 def run_of(store: Store, *task_ids: str, run_id: str = "run") -> str:

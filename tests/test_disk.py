@@ -313,3 +313,30 @@ def test_errors_of_the_system_say_what_was_being_done_and_what_to_do(number: int
     assert str(error) == f"the commit was not written: {os.strerror(number)}"
     assert hint in error.hint
     assert bool(hint) == bool(error.hint)
+
+
+def test_a_folder_is_a_disk_of_its_own(disk: Disk) -> None:
+    disk.make_directory("folder")
+    with disk.inside("folder") as inner:
+        put(inner, "file", b"content")
+        assert inner.root == disk.root / "folder"
+        assert read_whole(inner, "file") == b"content"
+    assert read_whole(disk, "folder/file") == b"content"
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        inner.open("file", READ)
+
+
+def test_no_link_leads_into_a_folder_elsewhere(disk: Disk, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (disk.root / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NotADirectoryError), disk.inside("link"):
+        pass
+
+
+def test_entries_say_which_of_them_are_folders(disk: Disk, tmp_path: Path) -> None:
+    disk.make_directory("folder")
+    disk.make_directory("folder/inner")
+    put(disk, "folder/file", b"")
+    (disk.root / "folder" / "link").symlink_to(tmp_path)
+    assert disk.entries("folder") == [("file", False), ("inner", True), ("link", False)]
+    assert disk.entries("missing") == []

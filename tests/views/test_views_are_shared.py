@@ -50,8 +50,9 @@ def test_a_store_sees_its_own_writes_after_another_has_made_the_views_again_from
     with open_again(folder) as other:
         without = list(other.log.read_all())
         completed(file_store, "run", "a")
-        monkeypatch.setattr(other.log, "read_all", lambda **_: iter(without))
-        other.rebuild()
+        with monkeypatch.context() as patch:
+            patch.setattr(other.log, "read_all", lambda **_: iter(without))
+            other.rebuild()
     assert file_store.get_result("run", "a") is None
     assert tables_of(file_store) == folded(file_store)
     file_store.write_folders()
@@ -132,7 +133,6 @@ def no_room_for_views(folder: Path, store: Store) -> Iterator[None]:
 def test_views_that_cannot_be_written_do_not_undo_an_append_and_catch_up_later(
     file_store: Store,
     folder: Path,
-    caplog: pytest.LogCaptureFixture,
     trouble: Callable[[Path, Store], AbstractContextManager[None]],
 ) -> None:
     run_of(file_store, "a")
@@ -141,7 +141,6 @@ def test_views_that_cannot_be_written_do_not_undo_an_append_and_catch_up_later(
     with trouble(folder, file_store):
         with pytest.raises(Unavailable, match="views"):
             file_store.complete_task("run", "a", output, attempt=attempt)
-        assert "views could not follow" in caplog.text
         assert file_store.log.version("run") == 5
     assert file_store.get_result("run", "a") == output
     assert file_store.complete_task("run", "a", output, attempt=attempt).status == "completed"
