@@ -129,7 +129,7 @@ class Disk:
     def inside(self, path: str) -> Iterator[Disk]:
         """A folder as a disk of its own, for many files of one place: each is opened without a walk to it."""
         inner = copy.copy(self)
-        inner.root, inner._root = self.root / path, self._open_directory(path)
+        inner.root, inner._root, inner._kept = self.root / path, self._open_directory(path), {}
         try:
             yield inner
         finally:

@@ -154,6 +154,16 @@ def test_a_folder_that_is_kept_has_what_came_into_it_since(disk: Disk) -> None:
         disk.exists("folder/file")
 
 
+def test_a_folder_inside_neither_has_nor_releases_what_is_kept(disk: Disk) -> None:
+    disk.make_directory("kept")
+    disk.make_directory("other")
+    disk.keep("kept")
+    put(disk, "kept/file", b"data")
+    with disk.inside("other") as inner:
+        assert not inner.exists("kept/file")
+    assert disk.exists("kept/file")
+
+
 def test_a_link_that_leads_nowhere_counts_as_there(disk: Disk) -> None:
     (disk.root / "link").symlink_to(disk.root / "nowhere")
     assert disk.exists("link")
