@@ -36,7 +36,7 @@ from eventstore.postgres_hold import hold_name, name_holder
 from eventstore.postgres_insert import insertion, positioned
 from eventstore.postgres_wakeup import Wakeup
 from eventstore.schema import migrate
-from eventstore.session import Session, Statement
+from eventstore.session import Batch, Session, Statement
 from eventstore.sql_decide import HEADS
 from eventstore.sql_log import InlineHook, SqlLog, logger
 from eventstore.sql_reader import texts
@@ -228,9 +228,12 @@ class PostgresLog(SqlLog):
             with self.database.connection(committing=True) as connection:
                 session = self.database.session(connection)
                 with pipelined(connection):
-                    session.send(self._before)
+                    for enter in self._before:
+                        session.execute(*enter)
                     inserted = session.execute(*insertion(decided.events, before, projected=projected))
-                    session.send((*statements, *self._after))
+                    session.send(statements)
+                    for leave in self._after:
+                        session.execute(*leave)
                 ((first,),) = inserted.fetchall()
         except BaseException:
             self._forget(before)
@@ -288,9 +291,10 @@ class PostgresLog(SqlLog):
         """The server's vacuum sees to that."""
 
     def _insert(
-        self, session: Session, commit: Sequence[RecordedEvent], statements: Sequence[Statement], *, projected: bool
+        self, session: Session, commit: Sequence[RecordedEvent], statements: Sequence[Batch], *, projected: bool
     ) -> None:
-        session.run([Statement(*insertion(commit, {}, projected=projected)), *statements])
+        text, arguments = insertion(commit, {}, projected=projected)
+        session.run([Batch(text, [arguments]), *statements])
 
 
 def _settled(last: int, floors: Iterable[Sequence[int]]) -> int:

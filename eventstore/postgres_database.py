@@ -12,8 +12,6 @@ import functools
 import select
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, TypeVar
 
 import psycopg
@@ -28,7 +26,7 @@ from psycopg_pool import ConnectionPool
 
 from eventstore.errors import InvalidInput, Unavailable, lone_surrogate
 from eventstore.postgres_errors import ConnectionLost, parsed, shown, translated
-from eventstore.session import Argument, Statement
+from eventstore.session import Argument, Batch, Statement
 
 ANSWER_SECONDS = 60.0
 """How long to wait for the answers to what was sent before the connection is given up."""
@@ -104,18 +102,17 @@ class PostgresSession:
             cursors = [self.execute(*statement) for statement in statements]
         return [_rows(cursor) for cursor in cursors]
 
-    def run(self, statements: Sequence[Statement]) -> None:
+    def run(self, batches: Sequence[Batch]) -> None:
         with pipelined(self.connection):
-            self.send(statements)
+            self.send(batches)
 
-    def send(self, statements: Sequence[Statement]) -> None:
-        """Send statements that give no rows, in a pipeline. Many of one text cost half as much together."""
-        for text, group in groupby(statements, key=itemgetter(0)):
-            arguments = [statement.arguments for statement in group]
-            if len(arguments) == 1:
-                self.execute(text, arguments[0])
+    def send(self, batches: Sequence[Batch]) -> None:
+        """Send what gives no rows, in a pipeline. Many rows of one text cost half as much together."""
+        for text, rows in batches:
+            if len(rows) == 1:
+                self.execute(text, rows[0])
             else:
-                psycopg.RawCursor(self.connection).executemany(_qualified(text, self._schema), arguments)
+                psycopg.RawCursor(self.connection).executemany(_qualified(text, self._schema), rows)
 
     def has_table(self, name: str) -> bool:
         return bool(self.rows(HAS_TABLE, (self._schema, name)))
@@ -243,7 +240,7 @@ class PostgresDatabase:
                 hint = "Others may have appended since such a transaction began to look."
                 raise InvalidInput(f"the transaction is {place[2].upper()}, not READ COMMITTED", hint)
             ((lock_timeout, _, _),) = session.rows(ENTER_WITHIN, (f"{LOCK_SECONDS}s", self._durable))
-            session.run([Statement(LOCK_OUT_OTHERS, (self._gate,)), Statement(SET_LOCK_TIMEOUT, (lock_timeout,))])
+            session.ask([Statement(LOCK_OUT_OTHERS, (self._gate,)), Statement(SET_LOCK_TIMEOUT, (lock_timeout,))])
             yield session
 
     @contextlib.contextmanager
@@ -253,11 +250,11 @@ class PostgresDatabase:
             try:
                 session = self.session(stack.enter_context(self.connection()))
                 with self.translating():
-                    session.run(beginning)
+                    session.ask(beginning)
             except ConnectionLost:
                 stack.close()
                 session = self.session(stack.enter_context(self.connection()))
-                session.run(beginning)
+                session.ask(beginning)
             yield session
 
     @contextlib.contextmanager
