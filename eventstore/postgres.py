@@ -30,7 +30,7 @@ from eventstore.admit import Head, admit
 from eventstore.errors import Conflict, InvalidInput, OutcomeUnknown, Unavailable, WrongExpectedVersion
 from eventstore.hold import Hold
 from eventstore.log import Append, Appended, Checkpoint, Durability, Hook, RecordedEvent, now
-from eventstore.postgres_database import BEGIN, COMMIT, SET_DURABILITY, PostgresDatabase, PostgresSession, pipelined
+from eventstore.postgres_database import BEGIN, COMMIT, SET_DURABILITY, PostgresDatabase, PostgresSession
 from eventstore.postgres_errors import ConnectionLost, Retry
 from eventstore.postgres_hold import hold_name, name_holder
 from eventstore.postgres_insert import insertion, positioned
@@ -226,15 +226,10 @@ class PostgresLog(SqlLog):
         statements, projected = self._project(decided.events)
         try:
             with self.database.connection(committing=True) as connection:
-                session = self.database.session(connection)
-                with pipelined(connection):
-                    for enter in self._before:
-                        session.execute(*enter)
-                    inserted = session.execute(*insertion(decided.events, before, projected=projected))
-                    session.send(statements)
-                    for leave in self._after:
-                        session.execute(*leave)
-                ((first,),) = inserted.fetchall()
+                insert = Statement(*insertion(decided.events, before, projected=projected))
+                views = (Statement(text, row) for text, rows in statements for row in rows)
+                answers = self.database.session(connection).ask([*self._before, insert, *views, *self._after])
+                ((first,),) = answers[len(self._before)]
         except BaseException:
             self._forget(before)
             raise
