@@ -41,8 +41,8 @@ def exchange(
 ) -> list[list[TupleRow]]:
     """Run statements, in order, and return the rows of each. Outside a transaction they are one together.
 
-    Raises the error of the first that fails; none after it runs. What is new to `prepared` is prepared, and comes to it;
-    where there would be too many, all are forgotten first. Without it nothing is prepared.
+    Raises the error of the first that fails; none after it runs. What is new to `prepared` is prepared and comes to it;
+    where those are too many, all are forgotten first. Without it nothing is prepared.
     """
     if not statements:
         return []

@@ -1,4 +1,4 @@
-"""Statements that go in one round trip are as good as one after the other, also on a connection where some have failed."""
+"""Statements that go in one round trip do what they do one after the other, also where some have failed before."""
 
 from __future__ import annotations
 
