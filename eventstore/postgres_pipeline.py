@@ -57,6 +57,10 @@ def exchange(
         asked = [kind for message in messages for kind in _send(pgconn, message, prepared, new)]
         pgconn.pipeline_sync()
         answers = connection.wait(_answers(pgconn, len(asked)))
+    except BaseException:
+        if new:  # nobody knows which of them are prepared
+            connection.close()
+        raise
     finally:
         _leave(connection)
     rows = []

@@ -42,10 +42,10 @@ that is left, and twice its room; appending costs the same with this and without
 """
 _NORMAL, _FULL, _EXTRA = 1, 2, 3
 _PAGES_IN_LOG = 4_000
-"""How many pages the write-ahead log has before they are brought into the file, where they cannot be lost in a crash of
-the machine. A page that many commits change is written once for all of them: an append to a store of 100,000 events
-takes 38 calls of the system instead of 44, and the file is synced a quarter as often. A reader searches 4,000 pages of
-the log in one step, as it does SQLite's usual 1,000.
+"""Pages that the write-ahead log has before they are brought into the file, if every commit is durable there. A page that
+many commits change is written once for all of them: an append to a store of 100,000 events takes 38 calls of the system
+instead of 44 with SQLite's 1,000 pages, and the file is synced a quarter as often. Readers search up to 4,062 of them
+in one step.
 """
 _IDLE_READERS = 8
 _PAGES_AT_ONCE = 1_000

@@ -28,7 +28,10 @@ from projections.snapshot import Snapshot, keep, outlines
 from projections.tables import Columns
 from projections.views import WithEvents, check_questions
 
-_EVENTS_AT_ONCE = 2_000
+_EVENTS_AT_ONCE = 500
+"""Events whose rows are made together when views are made again. With 2,000 each takes a tenth more: what becomes of so
+many falls out of the processor's caches.
+"""
 
 # For max() Postgres looks at the end of an index. Asked for any such event, it reads the whole table where most were
 # appended without the views: 50 ms for 300,000, with each query.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg.abc import PQGen
 
 from eventstore import postgres_pipeline
 from eventstore.postgres_database import ImpatientConnection
@@ -76,6 +77,23 @@ def test_where_too_much_is_prepared_all_is_forgotten_and_prepared_again(
         assert exchange(connection, [ONE, (text, (1,))], connection.prepared) == [[(1, "a")], [(1 + number,)]]
         assert names(connection) == set(connection.prepared.values())
         assert len(connection.prepared) <= 4
+
+
+def test_an_interrupted_connection_is_closed_only_if_something_may_be_prepared_on_it(
+    connection: ImpatientConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(answers: PQGen[object]) -> None:
+        ImpatientConnection.wait(connection, answers)
+        raise KeyboardInterrupt
+
+    exchange(connection, [ONE], connection.prepared)
+    monkeypatch.setattr(connection, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        exchange(connection, [ONE], connection.prepared)
+    assert not connection.closed
+    with pytest.raises(KeyboardInterrupt):
+        exchange(connection, [ONE, NOTHING], connection.prepared)
+    assert connection.closed
 
 
 def test_arguments_that_cannot_be_sent_leave_the_connection_as_it_was(connection: ImpatientConnection) -> None:
