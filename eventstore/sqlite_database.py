@@ -42,9 +42,9 @@ that is left, and twice its room; appending costs the same with this and without
 """
 _NORMAL, _FULL, _EXTRA = 1, 2, 3
 _PAGES_IN_LOG = 4_000
-"""Pages that the write-ahead log has before they are brought into the file, if every commit is durable there. A page that
-many commits change is written once for all of them: an append to a store of 100,000 events takes 38 calls of the system
-instead of 44 with SQLite's 1,000 pages, and the file is synced a quarter as often. Readers search up to 4,062 of them
+"""Pages that the write-ahead log has before they are brought into the file, if every commit is durable there. Those
+that many commits change are written once for all of them: an append to a store of 100,000 events takes 38 calls of the
+system instead of 44 with SQLite's 1,000 pages, and the file is synced a quarter as often. Readers search up to 4,062
 in one step.
 """
 _IDLE_READERS = 8
