@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files as package_files
-from typing import Any
 
 import msgspec
 
@@ -51,7 +50,8 @@ def statements(patches: Iterable[Patch], *, inline: bool = False, arrays: bool =
     `inline`: the database gives the events their positions in the transaction that this is part of, so nobody knows
     them yet. They are looked up there: a row's first key column names the stream of its events, and `version` is that
     of the event which the patch comes from.
-    `arrays`: all rows of a text are one, which has a list for each column, as only Postgres can take.
+    `arrays`: rows that are put into the same columns are one, which has a list for each column, as only Postgres can
+    take. What is removed is not: Postgres would go on to read a whole table for a list, if it was small at first.
     """
     puts: dict[str, dict[str | int, dict[Key, Mapping[str, Scalar]]]] = defaultdict(lambda: defaultdict(dict))
     deletes: dict[tuple[str, int], dict[Key, None]] = defaultdict(dict)  # by table and width of the key
@@ -70,22 +70,22 @@ def statements(patches: Iterable[Patch], *, inline: bool = False, arrays: bool =
                 del group[other]
     # What is put after a deletion is put into a row that is not there, so all deletions can be made before. Then no two
     # rows of arguments are for the same row, their order means nothing, and those of one text can stand together.
-    made = [_batch(_delete, what, list(deletes[what]), arrays=arrays) for what in sorted(deletes)]
+    made = [Batch(_delete(*what), list(deletes[what])) for what in sorted(deletes)]
     made += [Batch(FORGET_SNAPSHOTS, list(keys)) for (table, _), keys in deletes.items() if table == Run.TABLE]
     for table in sorted(puts):
         rows: dict[tuple[str, ...], list[Columns]] = defaultdict(list)
         for group in puts[table].values():
             for key, values in group.items():
                 rows[tuple(values)].append((*key, *values.values()))
-        made += [_batch(_upsert, (table, names, inline), rows[names], arrays=arrays) for names in sorted(rows)]
+        made += [_puts(table, names, rows[names], inline=inline, arrays=arrays) for names in sorted(rows)]
     return made
 
 
-def _batch(text: Callable[..., str], what: tuple[Any, ...], rows: Sequence[Columns], *, arrays: bool) -> Batch:
+def _puts(table: str, names: tuple[str, ...], rows: Sequence[Columns], *, inline: bool, arrays: bool) -> Batch:
     if not arrays or len(rows) == 1:
-        return Batch(text(*what, arrays=False), rows)
+        return Batch(_upsert(table, names, inline, arrays=False), rows)
     # Ten rows in two thirds of the client's time that they take one by one, a thousand in less than half of it.
-    return Batch(text(*what, arrays=True), [[list(column) for column in zip(*rows, strict=True)]])
+    return Batch(_upsert(table, names, inline, arrays=True), [[list(column) for column in zip(*rows, strict=True)]])
 
 
 def _unplaced(values: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
@@ -99,9 +99,7 @@ def _begins(key: Key, with_: Key) -> bool:
 
 def clear(session: Session) -> None:
     """Remove every row and every snapshot, inside the caller's transaction."""
-    session.run(
-        [*(Batch(_delete(table, 0, arrays=False), [()]) for table in BY_TABLE), Batch(FORGET_ALL_SNAPSHOTS, [()])]
-    )
+    session.run([*(Batch(_delete(table, 0), [()]) for table in BY_TABLE), Batch(FORGET_ALL_SNAPSHOTS, [()])])
 
 
 def select(session: Session, kind: type[RowT], rest: str, arguments: Sequence[Argument] = ()) -> list[RowT]:
@@ -156,9 +154,7 @@ def _upsert(table: str, columns: tuple[str, ...], inline: bool, *, arrays: bool)
         else value
         for name, value in zip(names, given, strict=True)
     )
-    source = (
-        f"SELECT {values} FROM {_unnested(kind, names)} AS new ({', '.join(names)})" if arrays else f"VALUES ({values})"
-    )
+    source = f"SELECT {values} FROM {_unnested(kind, names)}" if arrays else f"VALUES ({values})"
     changes = ", ".join(f"{name} = excluded.{name}" for name in columns)
     insert = f"INSERT INTO main.{table} ({', '.join(names)}) {source}"
     return f"{insert} ON CONFLICT ({', '.join(kind.KEY)}) DO {f'UPDATE SET {changes}' if changes else 'NOTHING'}"
@@ -167,16 +163,10 @@ def _upsert(table: str, columns: tuple[str, ...], inline: bool, *, arrays: bool)
 def _unnested(kind: type[Row], names: Sequence[str]) -> str:
     numbers = {name for name in names if kind.__annotations__[name].startswith("int")}
     lists = (f"${place}::{'bigint' if name in numbers else 'text'}[]" for place, name in enumerate(names, 1))
-    return f"unnest({', '.join(lists)})"
+    return f"unnest({', '.join(lists)}) AS new ({', '.join(names)})"
 
 
 @functools.cache
-def _delete(table: str, width: int, *, arrays: bool) -> str:
-    kind = BY_TABLE[table]
-    names = kind.KEY[:width]
-    if arrays:
-        conditions = " AND ".join(f"here.{name} = gone.{name}" for name in names)
-        gone = f"{_unnested(kind, names)} AS gone ({', '.join(names)})"
-        return f"DELETE FROM main.{table} AS here USING {gone} WHERE {conditions}"
-    conditions = " AND ".join(f"{name} = ${place}" for place, name in enumerate(names, 1))
-    return f"DELETE FROM main.{table} WHERE {conditions or 'true'}"
+def _delete(table: str, width: int) -> str:
+    conditions = [f"{name} = ${place}" for place, name in enumerate(BY_TABLE[table].KEY[:width], 1)]
+    return f"DELETE FROM main.{table} WHERE {' AND '.join(conditions) or 'true'}"
