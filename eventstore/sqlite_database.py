@@ -41,12 +41,6 @@ SHRINKING = "PRAGMA auto_vacuum = INCREMENTAL"
 that is left, and twice its room; appending costs the same with this and without.
 """
 _NORMAL, _FULL, _EXTRA = 1, 2, 3
-_PAGES_IN_LOG = 4_000
-"""Pages that the write-ahead log has before they are brought into the file, if every commit is durable there. Those
-that many commits change are written once for all of them: an append to a store of 100,000 events takes 38 calls of the
-system instead of 44 with SQLite's 1,000 pages, and the file is synced a quarter as often. Readers search up to 4,062
-in one step.
-"""
 _IDLE_READERS = 8
 _PAGES_AT_ONCE = 1_000
 _READER_MILLISECONDS = 1_000
@@ -130,8 +124,6 @@ class SqliteDatabase:
         wanted = _NORMAL if not self._durable else _FULL if mode == "wal" else _EXTRA
         connection.execute(f"PRAGMA synchronous = {wanted}")
         connection.executescript(SETTINGS)
-        if self._durable:
-            connection.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_IN_LOG}")
         if connection.execute("PRAGMA synchronous").fetchone() != (wanted,):
             raise Unavailable(f"SQLite does not take the setting synchronous = {wanted} for {self.path}")
 

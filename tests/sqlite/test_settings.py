@@ -20,7 +20,6 @@ from .writer_process import written
 
 SETTINGS = {"foreign_keys": 1, "trusted_schema": 0, "cell_size_check": 1, "secure_delete": 1, "recursive_triggers": 1}
 NORMAL, FULL, EXTRA = 1, 2, 3
-USUAL_PAGES = 1_000
 
 
 @pytest.mark.parametrize(("durability", "synchronous"), [("full", FULL), ("batched", NORMAL), ("none", NORMAL)])
@@ -30,14 +29,6 @@ def test_every_setting_reads_back(path: Path, durability: Durability, synchronou
         assert {name: log.database.rows(f"PRAGMA {name}")[0][0] for name in expected} == expected
         with log.database.writing() as session:
             assert {name: session.rows(f"PRAGMA {name}")[0][0] for name in expected} == expected
-
-
-@pytest.mark.parametrize(("durability", "pages"), [("full", 4_000), ("batched", USUAL_PAGES), ("none", USUAL_PAGES)])
-def test_the_write_ahead_log_grows_longer_only_where_a_crash_loses_nothing_of_it(
-    path: Path, durability: Durability, pages: int
-) -> None:
-    with closing(SqliteLog(path, durability=durability)) as log, log.database.writing() as session:
-        assert session.rows("PRAGMA wal_autocheckpoint") == [(pages,)]
 
 
 @pytest.mark.parametrize(("durability", "synchronous"), [("full", EXTRA), ("batched", NORMAL)])
