@@ -19,8 +19,9 @@ from eventstore.admit import Head, admit
 from eventstore.asynchronous import Async
 from eventstore.log import Append, Log, NewEvent, now
 from eventstore.postgres import Ordering, PostgresLog
-from eventstore.postgres_database import BEGIN, COMMIT, pipelined
+from eventstore.postgres_database import BEGIN, COMMIT
 from eventstore.postgres_insert import insertion
+from eventstore.session import Statement
 from projections import Store
 
 LOCK_TABLE = "LOCK TABLE main.workflow_events IN EXCLUSIVE MODE"
@@ -141,12 +142,9 @@ class TableLock:
             recorded_at=now(),
         )
         with self._log.database.connection(committing=True) as connection:
-            session = self._log.database.session(connection)
-            with pipelined(connection):
-                session.execute(BEGIN)
-                session.execute(LOCK_TABLE)
-                session.execute(*insertion(decided.events, {self._stream: self._head}, projected=False))
-                session.execute(COMMIT)
+            insert = Statement(*insertion(decided.events, {self._stream: self._head}, projected=False))
+            append = [Statement(BEGIN), Statement(LOCK_TABLE), insert, Statement(COMMIT)]
+            self._log.database.session(connection).ask(append)
         self._head = Head(decided.events[-1].version, decided.events[-1].hash)
 
 

@@ -30,13 +30,13 @@ from eventstore.admit import Head, admit
 from eventstore.errors import Conflict, InvalidInput, OutcomeUnknown, Unavailable, WrongExpectedVersion
 from eventstore.hold import Hold
 from eventstore.log import Append, Appended, Checkpoint, Durability, Hook, RecordedEvent, now
-from eventstore.postgres_database import BEGIN, COMMIT, SET_DURABILITY, PostgresDatabase, PostgresSession, pipelined
+from eventstore.postgres_database import BEGIN, COMMIT, SET_DURABILITY, PostgresDatabase, PostgresSession
 from eventstore.postgres_errors import ConnectionLost, Retry
 from eventstore.postgres_hold import hold_name, name_holder
 from eventstore.postgres_insert import insertion, positioned
 from eventstore.postgres_wakeup import Wakeup
 from eventstore.schema import migrate
-from eventstore.session import Session, Statement
+from eventstore.session import Batch, Session, Statement
 from eventstore.sql_decide import HEADS
 from eventstore.sql_log import InlineHook, SqlLog, logger
 from eventstore.sql_reader import texts
@@ -226,12 +226,10 @@ class PostgresLog(SqlLog):
         statements, projected = self._project(decided.events)
         try:
             with self.database.connection(committing=True) as connection:
-                session = self.database.session(connection)
-                with pipelined(connection):
-                    session.send(self._before)
-                    inserted = session.execute(*insertion(decided.events, before, projected=projected))
-                    session.send((*statements, *self._after))
-                ((first,),) = inserted.fetchall()
+                insert = Statement(*insertion(decided.events, before, projected=projected))
+                views = (Statement(text, row) for text, rows in statements for row in rows)
+                answers = self.database.session(connection).ask([*self._before, insert, *views, *self._after])
+                ((first,),) = answers[len(self._before)]
         except BaseException:
             self._forget(before)
             raise
@@ -288,9 +286,10 @@ class PostgresLog(SqlLog):
         """The server's vacuum sees to that."""
 
     def _insert(
-        self, session: Session, commit: Sequence[RecordedEvent], statements: Sequence[Statement], *, projected: bool
+        self, session: Session, commit: Sequence[RecordedEvent], statements: Sequence[Batch], *, projected: bool
     ) -> None:
-        session.run([Statement(*insertion(commit, {}, projected=projected)), *statements])
+        text, arguments = insertion(commit, {}, projected=projected)
+        session.run([Batch(text, [arguments]), *statements])
 
 
 def _settled(last: int, floors: Iterable[Sequence[int]]) -> int:

@@ -12,8 +12,6 @@ import functools
 import select
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, TypeVar
 
 import psycopg
@@ -28,7 +26,8 @@ from psycopg_pool import ConnectionPool
 
 from eventstore.errors import InvalidInput, Unavailable, lone_surrogate
 from eventstore.postgres_errors import ConnectionLost, parsed, shown, translated
-from eventstore.session import Argument, Statement
+from eventstore.postgres_pipeline import Prepared, exchange
+from eventstore.session import Argument, Batch, Statement
 
 ANSWER_SECONDS = 60.0
 """How long to wait for the answers to what was sent before the connection is given up."""
@@ -45,7 +44,6 @@ _SETTINGS: dict[str, str | int] = {
 }
 PROBED = {"keepalives_idle": 10, "keepalives_interval": 10, "keepalives_count": 3}
 """For connections that are silent for long: a server that is gone is known by its not answering the system's probes."""
-_PREPARED_STATEMENTS = 500
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 COMMIT = "COMMIT"
@@ -72,6 +70,11 @@ Connection = psycopg.Connection[TupleRow]
 class ImpatientConnection(Connection):
     """A connection that does not wait for ever."""
 
+    @functools.cached_property
+    def prepared(self) -> Prepared:
+        """What `exchange` has prepared."""
+        return {}
+
     def wait(self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None) -> Result:
         """Give up after a while, and for good: nobody is to wait for this connection a second time."""
         try:
@@ -86,36 +89,20 @@ class ImpatientConnection(Connection):
 class PostgresSession:
     """A connection as a `Session`."""
 
-    def __init__(self, connection: psycopg.Connection[Any], schema: str, *, prepare: bool) -> None:
-        self.connection, self._schema, self._prepare = connection, schema, prepare
-
-    def execute(self, text: str, arguments: Sequence[Argument] = ()) -> psycopg.RawCursor[TupleRow]:
-        """Send a statement. In a pipeline, its rows are there once the pipeline has ended."""
-        cursor = psycopg.RawCursor(self.connection, row_factory=tuple_row)
-        return cursor.execute(_qualified(text, self._schema), arguments or None, prepare=self._prepare, binary=True)
+    def __init__(self, connection: psycopg.Connection[Any], schema: str, prepared: Prepared | None = None) -> None:
+        """`prepared` is what is prepared on the connection, if anything may be."""
+        self.connection, self._schema, self._prepared = connection, schema, prepared
 
     def rows(self, text: str, arguments: Sequence[Argument] = ()) -> list[TupleRow]:
-        return _rows(self.execute(text, arguments))
+        (rows,) = self.ask([Statement(text, arguments)])
+        return rows
 
     def ask(self, statements: Sequence[Statement]) -> list[list[TupleRow]]:
-        if len(statements) < 2:
-            return [self.rows(*statement) for statement in statements]
-        with pipelined(self.connection):
-            cursors = [self.execute(*statement) for statement in statements]
-        return [_rows(cursor) for cursor in cursors]
+        asked = [(_qualified(text, self._schema), arguments) for text, arguments in statements]
+        return exchange(self.connection, asked, self._prepared)
 
-    def run(self, statements: Sequence[Statement]) -> None:
-        with pipelined(self.connection):
-            self.send(statements)
-
-    def send(self, statements: Sequence[Statement]) -> None:
-        """Send statements that give no rows, in a pipeline. Many of one text cost half as much together."""
-        for text, group in groupby(statements, key=itemgetter(0)):
-            arguments = [statement.arguments for statement in group]
-            if len(arguments) == 1:
-                self.execute(text, arguments[0])
-            else:
-                psycopg.RawCursor(self.connection).executemany(_qualified(text, self._schema), arguments)
+    def run(self, batches: Sequence[Batch]) -> None:
+        self.ask([Statement(text, row) for text, rows in batches for row in rows])
 
     def has_table(self, name: str) -> bool:
         return bool(self.rows(HAS_TABLE, (self._schema, name)))
@@ -135,7 +122,7 @@ class PostgresDatabase:
         self._pool = ConnectionPool(
             self.conninfo,
             connection_class=ImpatientConnection,
-            kwargs={"autocommit": True, "prepare_threshold": 0 if prepare else None},
+            kwargs={"autocommit": True},
             configure=_configure,
             min_size=1,
             max_size=connections,
@@ -154,27 +141,25 @@ class PostgresDatabase:
         """
         with self.translating(), self.connect(self.conninfo) as connection:
             session = self.session(connection)
-            session.execute(BEGIN)
-            session.execute(*self.enter)
-            session.execute(LOCK_SCHEMA, (zlib.crc32(self.schema.encode()),))
+            session.ask([Statement(BEGIN), self.enter, Statement(LOCK_SCHEMA, (zlib.crc32(self.schema.encode()),))])
             if not create and not session.has_table("workflow_events"):
                 raise Unavailable(f"there is no store in {self.name}", "Check address and schema.")
             if not session.rows(HAS_SCHEMA, (self.schema,)):
-                session.execute(f'CREATE SCHEMA "{self.schema}"')
+                session.rows(f'CREATE SCHEMA "{self.schema}"')
             (self._place,) = session.rows(PLACE)
             self._gate = prepare_schema(session)
-            session.execute(COMMIT)
+            session.rows(COMMIT)
         self._pool.open()
 
-    def connect(self, conninfo: str) -> Connection:
+    def connect(self, conninfo: str) -> ImpatientConnection:
         """A connection that is not the pool's."""
         connection = ImpatientConnection.connect(conninfo, autocommit=True)
         _configure(connection)
         return connection
 
-    def session(self, connection: psycopg.Connection[Any]) -> PostgresSession:
+    def session(self, connection: ImpatientConnection) -> PostgresSession:
         """A session on a connection."""
-        return PostgresSession(connection, self.schema, prepare=self._prepare)
+        return PostgresSession(connection, self.schema, connection.prepared if self._prepare else None)
 
     def rows(self, text: str, arguments: Sequence[Argument] = ()) -> list[TupleRow]:
         """See `Database.rows`. What is only read is read again when the server was restarted meanwhile."""
@@ -207,14 +192,14 @@ class PostgresDatabase:
     def reading(self) -> Iterator[PostgresSession]:
         with self._begun([Statement(BEGIN_READING)]) as session:
             yield session
-            session.execute(COMMIT)
+            session.rows(COMMIT)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[PostgresSession]:
         with self._begun([Statement(BEGIN), self.enter, Statement(LOCK_OUT_OTHERS, (self._gate,))]) as session:
             yield session
             with self.translating(committing=True):
-                session.execute(COMMIT)
+                session.rows(COMMIT)
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[PostgresSession]:
@@ -224,7 +209,7 @@ class PostgresDatabase:
                 raise Unavailable(f"others have {self.name} to themselves", "Try again.")
             yield session
             with self.translating(committing=True):
-                session.execute(COMMIT)
+                session.rows(COMMIT)
 
     @contextlib.contextmanager
     def within(self, connection: psycopg.Connection[Any]) -> Iterator[PostgresSession]:
@@ -235,15 +220,15 @@ class PostgresDatabase:
         """
         check_in_transaction(connection)
         with self.translating():
-            session = PostgresSession(connection, self.schema, prepare=False)
-            (place,) = session.rows(PLACE)
-            if place[:2] != self._place[:2]:
+            session = PostgresSession(connection, self.schema)
+            place = psycopg.Cursor(connection, row_factory=tuple_row).execute(PLACE).fetchone()  # may begin it
+            if place is None or place[:2] != self._place[:2]:
                 raise InvalidInput("the connection is to another database", f"Connect to that of {self.name}.")
             if place[2] != "read committed":
                 hint = "Others may have appended since such a transaction began to look."
                 raise InvalidInput(f"the transaction is {place[2].upper()}, not READ COMMITTED", hint)
             ((lock_timeout, _, _),) = session.rows(ENTER_WITHIN, (f"{LOCK_SECONDS}s", self._durable))
-            session.run([Statement(LOCK_OUT_OTHERS, (self._gate,)), Statement(SET_LOCK_TIMEOUT, (lock_timeout,))])
+            session.ask([Statement(LOCK_OUT_OTHERS, (self._gate,)), Statement(SET_LOCK_TIMEOUT, (lock_timeout,))])
             yield session
 
     @contextlib.contextmanager
@@ -253,15 +238,15 @@ class PostgresDatabase:
             try:
                 session = self.session(stack.enter_context(self.connection()))
                 with self.translating():
-                    session.run(beginning)
+                    session.ask(beginning)
             except ConnectionLost:
                 stack.close()
                 session = self.session(stack.enter_context(self.connection()))
-                session.run(beginning)
+                session.ask(beginning)
             yield session
 
     @contextlib.contextmanager
-    def connection(self, *, committing: bool = False) -> Iterator[Connection]:
+    def connection(self, *, committing: bool = False) -> Iterator[ImpatientConnection]:
         """A connection of the pool. `committing`: what is done with it is a whole transaction, sent in one piece."""
         with self.translating(committing=committing):
             connection = self._pool.getconn()
@@ -282,7 +267,7 @@ class PostgresDatabase:
         text = f"VACUUM {', '.join(f'main.{table}' for table in tables)}"
         conninfo = make_conninfo(self.conninfo, **PROBED)
         with self.translating(), psycopg.connect(conninfo, autocommit=True) as connection:
-            PostgresSession(connection, self.schema, prepare=False).execute(text)
+            connection.execute(_qualified(text, self.schema))
 
     def close(self) -> None:
         self._pool.close()
@@ -298,23 +283,6 @@ class PostgresDatabase:
             raise lone_surrogate(error) from None
 
 
-@contextlib.contextmanager
-def pipelined(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Send all statements before waiting for an answer. Raises the first one's error that fails; none after it runs."""
-    first: psycopg.Error | None = None
-    try:
-        with connection.pipeline():
-            try:
-                yield
-            except psycopg.Error as error:
-                first = error  # psycopg would warn that the rest was not run, which is as it should be
-    except psycopg.errors.PipelineAborted:
-        if first is None:
-            raise
-    if first is not None:
-        raise first
-
-
 def _configure(connection: psycopg.Connection[Any]) -> None:
     """One type for each kind of argument, so that a statement is prepared once and not once for each size of number;
     and lists in binary.
@@ -322,7 +290,7 @@ def _configure(connection: psycopg.Connection[Any]) -> None:
     connection.adapters.register_dumper(int, Int8BinaryDumper)
     connection.adapters.register_dumper(str, StrBinaryDumper)
     connection.adapters.register_dumper(list, ListBinaryDumper)  # as text they take half of a batch's time to escape
-    connection.prepared_max = _PREPARED_STATEMENTS
+    connection.prepare_threshold = None  # it would throw away what `exchange` has prepared
 
 
 def check_in_transaction(connection: psycopg.Connection[Any]) -> None:
@@ -359,11 +327,7 @@ def _clean(connection: Connection) -> None:
         connection.close()
 
 
-def _rows(cursor: psycopg.RawCursor[TupleRow]) -> list[TupleRow]:
-    return cursor.fetchall() if cursor.description else []
-
-
 @functools.cache
-def _qualified(text: str, schema: str) -> str:
+def _qualified(text: str, schema: str) -> bytes:
     """The statement for the tables of a schema, whose name has been checked."""
-    return text.replace("main.", f'"{schema}".')
+    return text.replace("main.", f'"{schema}".').encode()

@@ -34,7 +34,7 @@ def hold_name(database: PostgresDatabase, store: int, name: str) -> Hold:
         connection = database.connect(conninfo)
         try:
             session = database.session(connection)
-            session.execute(BEGIN)
+            session.rows(BEGIN)
             ((taken, _),) = session.rows(HOLD, (_key(store, name),))
         except BaseException:
             connection.close()

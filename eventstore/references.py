@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any, get_args
 
 import msgspec
 
@@ -13,26 +15,33 @@ from eventstore.log import RecordedEvent
 from eventstore.payload import Value
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_HOLDERS = frozenset((Value, Failure))
 
 
-def references(event: msgspec.Struct, recorded: RecordedEvent) -> Iterator[str]:
+def references(event: msgspec.Struct, recorded: RecordedEvent) -> Sequence[str]:
     """The digests of all blobs that an event may refer to, whichever program reads it.
 
     In an event of a user's own type, which not every program knows, whatever looks like a digest counts as one: rather
     keep a blob that nothing needs.
     """
     if isinstance(event, UnknownEvent) or "." in recorded.type:
-        return iter(_DIGEST.findall(recorded.data.decode(errors="replace")))
-    return filter(_DIGEST.fullmatch, blob_digests(event))
+        return _DIGEST.findall(recorded.data.decode(errors="replace"))
+    return [digest for digest in blob_digests(event) if _DIGEST.fullmatch(digest)]
 
 
-def blob_digests(part: object) -> Iterator[str]:
+def blob_digests(part: object) -> Sequence[str]:
     """The digests of all blobs an event refers to: values stand in its fields, or in a failure's."""
     if isinstance(part, Value):
-        if isinstance(part.json, msgspec.UnsetType):
-            yield part.digest
-    elif isinstance(part, msgspec.Struct):
-        for value in msgspec.structs.astuple(part):
-            if type(value) in _HOLDERS:  # not whether it is an instance: 1 µs less an event
-                yield from blob_digests(value)
+        return (part.digest,) if isinstance(part.json, msgspec.UnsetType) else ()
+    if isinstance(part, msgspec.Struct) and (names := _holding(type(part))):
+        return [digest for name in names for digest in blob_digests(getattr(part, name))]
+    return ()
+
+
+@functools.cache
+def _holding(kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The fields that values and failures stand in: most events have none, and looking at all took 0.6 µs an event."""
+    return tuple(field.name for field in msgspec.structs.fields(kind) if _can_hold(field.type))
+
+
+def _can_hold(hint: Any) -> bool:
+    return hint in (Value, Failure) or any(map(_can_hold, get_args(hint)))

@@ -21,6 +21,13 @@ class Statement(NamedTuple):
     arguments: Sequence[Argument] = ()
 
 
+class Batch(NamedTuple):
+    """Fixed text that is run once for each of these rows of arguments."""
+
+    text: str
+    rows: Sequence[Sequence[Argument]]
+
+
 class Session(Protocol):
     """One connection, inside one transaction."""
 
@@ -32,8 +39,8 @@ class Session(Protocol):
         the rows of each.
         """
 
-    def run(self, statements: Sequence[Statement]) -> None:
-        """The same for statements that give no rows. It is quick where equal texts stand next to each other."""
+    def run(self, batches: Sequence[Batch]) -> None:
+        """The same for what gives no rows."""
 
     def has_table(self, name: str) -> bool:
         """Whether the store has a table of this name."""

@@ -24,7 +24,7 @@ from eventstore.hold import Hold
 from eventstore.hooks import tell
 from eventstore.log import ANY, PURGES, Append, Appended, Checkpoint, Expect, Hook, Purged, RecordedEvent, now
 from eventstore.purges import purge_event, purge_of
-from eventstore.session import Argument, Database, Session, Statement
+from eventstore.session import Argument, Batch, Database, Session, Statement
 from eventstore.sql_decide import Lookup, checkpoint_of
 from eventstore.sql_reader import HEAD, LAST, all_events, stream_events
 from eventstore.validate import check_bounds, check_name, validate, validate_purge, validate_recorded
@@ -42,9 +42,9 @@ logger = logging.getLogger("eventstore")
 class InlineHook(Protocol):
     """Views that change in the append's own transaction."""
 
-    def statements(self, events: Sequence[RecordedEvent]) -> Sequence[Statement] | None:
-        """What to run for the events of a commit. Where the database gives positions, they are not known here: a
-        statement can look them up in `main.workflow_events`, where the events are by then.
+    def statements(self, events: Sequence[RecordedEvent]) -> Sequence[Batch] | None:
+        """What to run for the events of a commit. Where the database gives positions, as Postgres does, they are not
+        known here: a statement can look them up in `main.workflow_events`, where the events are by then.
 
         None, if the views make up for this commit later, and an error, which fails no append: the events are stored,
         marked as not projected.
@@ -91,7 +91,7 @@ class SqlLog(ABC):
 
     @abstractmethod
     def _insert(
-        self, session: Session, commit: Sequence[RecordedEvent], statements: Sequence[Statement], *, projected: bool
+        self, session: Session, commit: Sequence[RecordedEvent], statements: Sequence[Batch], *, projected: bool
     ) -> None:
         """Insert the events of one commit, then run the statements."""
 
@@ -141,7 +141,7 @@ class SqlLog(ABC):
         statements, projected = self._project(commit)
         self._insert(session, commit, statements, projected=projected)
 
-    def _project(self, commit: Sequence[RecordedEvent]) -> tuple[Sequence[Statement], bool]:
+    def _project(self, commit: Sequence[RecordedEvent]) -> tuple[Sequence[Batch], bool]:
         """What the views do in this commit, and whether they do anything."""
         if self.inline is None:
             return (), False
@@ -255,7 +255,7 @@ class SqlLog(ABC):
                 self._forget_removed()
 
     def _remove(self, session: Session, stream: str) -> None:
-        session.run([Statement(ALLOW_PURGE, (stream,)), Statement(PURGE, (stream,)), Statement(END_PURGE, (stream,))])
+        session.ask([Statement(ALLOW_PURGE, (stream,)), Statement(PURGE, (stream,)), Statement(END_PURGE, (stream,))])
 
     @abstractmethod
     def _forget_removed(self) -> None:

@@ -23,7 +23,7 @@ from eventstore.file_hold import file_holder, hold_file
 from eventstore.hold import Hold
 from eventstore.log import Append, Appended, Checkpoint, Durability, Hook, RecordedEvent, now
 from eventstore.schema import migrate
-from eventstore.session import Session, Statement
+from eventstore.session import Batch, Session
 from eventstore.sql_events import WRITTEN, rows_of
 from eventstore.sql_log import InlineHook, SqlLog
 from eventstore.sqlite_database import SqliteDatabase
@@ -135,7 +135,7 @@ class SqliteLog(SqlLog):
         self.database.forget_removed()
 
     def _insert(
-        self, session: Session, commit: Sequence[RecordedEvent], statements: Sequence[Statement], *, projected: bool
+        self, session: Session, commit: Sequence[RecordedEvent], statements: Sequence[Batch], *, projected: bool
     ) -> None:
         assert isinstance(session, SqliteSession)
         rows = rows_of(commit, projected=projected)

@@ -22,7 +22,7 @@ from eventstore.codec import Codec
 from eventstore.disk import APPEND, Disk, unavailable
 from eventstore.errors import Closed, EventStoreError
 from eventstore.log import PURGES, Log, RecordedEvent
-from eventstore.session import Session, Statement
+from eventstore.session import Batch, Session
 from projections.project import project
 from projections.rows import Patch
 from projections.run_files import RunFiles, Sizes, purged_runs
@@ -129,10 +129,10 @@ class FollowingFolders:
             else:
                 sizes, error, position = self._follow(reached, position)
             failed = failed or error
-            sets = [Statement(SET_SIZE, (run_id, size)) for run_id, size in sizes.items() if size is not None]
-            forgets = [Statement(FORGET_SIZE, (run_id,)) for run_id, size in sizes.items() if size is None]
+            sets = Batch(SET_SIZE, [(run_id, size) for run_id, size in sizes.items() if size is not None])
+            forgets = Batch(FORGET_SIZE, [(run_id,) for run_id, size in sizes.items() if size is None])
             with self._writing() as session:
-                session.run([*sets, *forgets, Statement(SET_CHECKPOINT, (position,))])
+                session.run([sets, forgets, Batch(SET_CHECKPOINT, [(position,)])])
 
     def _follow(self, after: int, until: int) -> tuple[Sizes, OSError | None, int]:
         """Take the next events, and say where they end."""

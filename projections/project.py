@@ -117,26 +117,19 @@ def _shown(values: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(shown(value) if isinstance(value, str) else value for value in values)
 
 
-def _patches(event: msgspec.Struct, recorded: RecordedEvent) -> Iterator[Patch]:
+def _patches(event: msgspec.Struct, recorded: RecordedEvent) -> Iterable[Patch]:
     if type(event) in _TASK_EVENTS:  # most are, and looking whether they are something else would take 1 µs
-        yield from _task_patches(event, recorded, timestamp(recorded.time))
-    elif isinstance(event, _RUN_EVENTS):
-        happened = timestamp(recorded.time)
-        values = {"version": recorded.version, "updated_at": happened, **_run_values(event, recorded, happened)}
-        yield Put(Run.TABLE, (recorded.stream,), values)
-        if isinstance(event, RunCreated | RunUpdated):
-            yield from _metadata_patches(event.metadata, recorded.stream)
-    elif isinstance(event, WorkflowSaved | WorkflowDeleted):
-        if recorded.stream == WORKFLOW_STREAM + event.workflow_id:
-            yield from _workflow_patches(event, timestamp(recorded.time))
-    elif isinstance(event, BoardEvent):
-        if recorded.stream == BOARD_STREAM + event.task_id:
-            yield from board_patches(event, recorded)
-    elif isinstance(event, Purged):
-        if recorded.stream == PURGES:
-            yield from removal(event.stream)
-    else:
-        yield from _task_patches(event, recorded, timestamp(recorded.time))
+        return _task_patches(event, recorded, timestamp(recorded.time))
+    if isinstance(event, _RUN_EVENTS):
+        return _run_patches(event, recorded, timestamp(recorded.time))
+    if isinstance(event, WorkflowSaved | WorkflowDeleted):
+        own = recorded.stream == WORKFLOW_STREAM + event.workflow_id
+        return _workflow_patches(event, timestamp(recorded.time)) if own else ()
+    if isinstance(event, BoardEvent):
+        return board_patches(event, recorded) if recorded.stream == BOARD_STREAM + event.task_id else ()
+    if isinstance(event, Purged):
+        return removal(event.stream) if recorded.stream == PURGES else ()
+    return _task_patches(event, recorded, timestamp(recorded.time))
 
 
 def removal(stream: str) -> Iterator[Patch]:
@@ -149,6 +142,13 @@ def removal(stream: str) -> Iterator[Patch]:
         yield from board_removal(stream.removeprefix(BOARD_STREAM))
     for table in (Run.TABLE, RunMetadata.TABLE, TaskRun.TABLE, Attempt.TABLE, Output.TABLE):
         yield Delete(table, (stream,))
+
+
+def _run_patches(event: msgspec.Struct, recorded: RecordedEvent, happened: str) -> Iterator[Patch]:
+    values = {"version": recorded.version, "updated_at": happened, **_run_values(event, recorded, happened)}
+    yield Put(Run.TABLE, (recorded.stream,), values)
+    if isinstance(event, RunCreated | RunUpdated):
+        yield from _metadata_patches(event.metadata, recorded.stream)
 
 
 def _run_values(event: msgspec.Struct, recorded: RecordedEvent, happened: str) -> dict[str, Scalar]:
@@ -230,32 +230,54 @@ def _workflow_patches(event: WorkflowSaved | WorkflowDeleted, happened: str) -> 
     yield Put(WorkflowVersion.TABLE, (event.workflow_id, event.version), values)
 
 
-def _references(event: msgspec.Struct, recorded: RecordedEvent) -> Iterator[Patch]:
-    for digest in references(event, recorded):
-        yield Put(BlobReference.TABLE, (recorded.stream, digest), {})
+def _references(event: msgspec.Struct, recorded: RecordedEvent) -> list[Patch]:
+    return [Put(BlobReference.TABLE, (recorded.stream, digest), {}) for digest in references(event, recorded)]
 
 
 def _task_patches(event: msgspec.Struct, recorded: RecordedEvent, happened: str) -> Iterator[Patch]:
-    run_id = recorded.stream
-
-    def task(task_id: str, **values: Scalar) -> Patch:
-        ended: dict[str, Scalar] = {"due": None, "waiting_since": None} if "status" in values else {}
-        return Put(TaskRun.TABLE, (run_id, task_id), {**ended, **values, "version": recorded.version})
-
-    def attempt(task_id: str, number: int, **values: Scalar) -> Patch:
-        return Put(Attempt.TABLE, (run_id, task_id, number), {**values, "version": recorded.version})
-
-    def no_output(task_id: str) -> Patch:
-        return Delete(Output.TABLE, (run_id, task_id))
-
-    def decided(task_id: str, number: int, decision: str) -> Iterator[Patch]:
-        who = recorded.meta.get("actor")
-        yield task(task_id)
-        yield attempt(task_id, number, decision=decision, decided_by=None if who is None else shown(who))
-
-    match event:
+    match event:  # the most frequent first: each class before the right one takes 0.06 µs
+        case TaskRunCompleted(task_id, number):
+            yield _task(recorded, task_id, status="completed", attempt=number, finished_at=happened, reason=None)
+            usage, digest = json_column(event.usage), event.output.digest
+            yield _attempt(
+                recorded, task_id, number, status="completed", finished_at=happened, usage=usage, digest=digest
+            )
+            output: dict[str, Scalar] = {
+                "attempt": number,
+                "output": json_column(event.output),
+                "digest": digest,
+                "consumed": json_column(event.consumed),
+                "completed_at": happened,
+                "version": recorded.version,
+            }
+            yield Put(Output.TABLE, (recorded.stream, task_id), output)
+        case TaskRunStarted(task_id, number):
+            first = {"started_at": happened} if number == 1 else {}
+            yield _task(
+                recorded,
+                task_id,
+                status="running",
+                attempt=number,
+                finished_at=None,
+                reason=None,
+                reused_version=None,
+                **first,
+            )
+            yield _attempt(
+                recorded,
+                task_id,
+                number,
+                status="running",
+                worker=event.worker,
+                epoch=event.epoch,
+                consumes=json_column(event.consumes),
+                started_at=happened,
+                inherited=int(recorded.version < 1),
+            )
+            yield _no_output(recorded, task_id)
         case TaskRunScheduled(task_id, name):
-            yield task(
+            yield _task(
+                recorded,
                 task_id,
                 name=name,
                 status="pending",
@@ -267,73 +289,68 @@ def _task_patches(event: msgspec.Struct, recorded: RecordedEvent, happened: str)
                 always_run=int(event.always_run),
             )
         case TaskRunUpdated(task_id, metadata):
-            yield task(task_id, metadata=json_column(metadata))
-        case TaskRunStarted(task_id, number):
-            first = {"started_at": happened} if number == 1 else {}
-            yield task(
-                task_id,
-                status="running",
-                attempt=number,
-                finished_at=None,
-                reason=None,
-                reused_version=None,
-                **first,
-            )
-            yield attempt(
-                task_id,
-                number,
-                status="running",
-                worker=event.worker,
-                epoch=event.epoch,
-                consumes=json_column(event.consumes),
-                started_at=happened,
-                inherited=int(recorded.version < 1),
-            )
-            yield no_output(task_id)
+            yield _task(recorded, task_id, metadata=json_column(metadata))
         case TaskRunWaiting(task_id, number, reason, due):
-            yield task(task_id, status="waiting", reason=reason, due=time_column(due), waiting_since=happened)
-            yield attempt(task_id, number, status="waiting", reason=reason or None)
-        case TaskRunApproved(task_id, number):
-            yield from decided(task_id, number, "approved")
-        case TaskRunRejected(task_id, number):
-            yield from decided(task_id, number, "rejected")
-        case TaskRunCompleted(task_id, number):
-            yield task(task_id, status="completed", attempt=number, finished_at=happened, reason=None)
-            usage, digest = json_column(event.usage), event.output.digest
-            yield attempt(task_id, number, status="completed", finished_at=happened, usage=usage, digest=digest)
-            yield Put(
-                Output.TABLE,
-                (run_id, task_id),
-                {
-                    "attempt": number,
-                    "output": json_column(event.output),
-                    "digest": event.output.digest,
-                    "consumed": json_column(event.consumed),
-                    "completed_at": happened,
-                    "version": recorded.version,
-                },
+            yield _task(
+                recorded, task_id, status="waiting", reason=reason, due=time_column(due), waiting_since=happened
             )
+            yield _attempt(recorded, task_id, number, status="waiting", reason=reason or None)
+        case TaskRunApproved(task_id, number):
+            yield from _decided(recorded, task_id, number, "approved")
+        case TaskRunRejected(task_id, number):
+            yield from _decided(recorded, task_id, number, "rejected")
         case TaskRunFailed(task_id, number):
             failure, usage = json_column(event.failure), json_column(event.usage)
-            yield task(task_id, status="failed", attempt=number, finished_at=happened)
-            yield attempt(task_id, number, status="failed", finished_at=happened, failure=failure, usage=usage)
-            yield no_output(task_id)
+            yield _task(recorded, task_id, status="failed", attempt=number, finished_at=happened)
+            yield _attempt(
+                recorded, task_id, number, status="failed", finished_at=happened, failure=failure, usage=usage
+            )
+            yield _no_output(recorded, task_id)
         case TaskRunRetryScheduled(task_id, reason, due):
-            yield task(task_id, status="waiting", finished_at=None, reason=reason or "retry", due=time_column(due))
-            yield no_output(task_id)
+            yield _task(
+                recorded, task_id, status="waiting", finished_at=None, reason=reason or "retry", due=time_column(due)
+            )
+            yield _no_output(recorded, task_id)
         case TaskRunSkipped(task_id, reason):
-            yield task(task_id, status="skipped", finished_at=happened, reason=reason or None)
-            yield no_output(task_id)
+            yield _task(recorded, task_id, status="skipped", finished_at=happened, reason=reason or None)
+            yield _no_output(recorded, task_id)
         case TaskRunCancelled(task_id, number, reason):
-            yield task(task_id, status="cancelled", finished_at=happened, reason=reason or None)
+            yield _task(recorded, task_id, status="cancelled", finished_at=happened, reason=reason or None)
             if number:
-                yield attempt(task_id, number, status="cancelled", finished_at=happened, reason=reason or None)
-            yield no_output(task_id)
+                yield _attempt(
+                    recorded, task_id, number, status="cancelled", finished_at=happened, reason=reason or None
+                )
+            yield _no_output(recorded, task_id)
         case TaskRunInterrupted(task_id, number, reason):
-            yield task(task_id, status="pending", reason=reason or None)
-            yield attempt(task_id, number, status="interrupted", finished_at=happened, reason=reason or None)
-        case TaskRunReused(task_id, version):
-            yield task(task_id, reused_version=version)
+            yield _task(recorded, task_id, status="pending", reason=reason or None)
+            yield _attempt(recorded, task_id, number, status="interrupted", finished_at=happened, reason=reason or None)
+        case TaskRunReused(task_id, reused):
+            yield _task(recorded, task_id, reused_version=reused)
         case TaskRunInvalidated(task_id, reason):
-            yield task(task_id, status="pending", finished_at=None, reason=reason or None, reused_version=None)
-            yield no_output(task_id)
+            yield _task(
+                recorded, task_id, status="pending", finished_at=None, reason=reason or None, reused_version=None
+            )
+            yield _no_output(recorded, task_id)
+
+
+def _task(recorded: RecordedEvent, task_id: str, **values: Scalar) -> Patch:
+    if "status" in values:
+        values.setdefault("due", None)
+        values.setdefault("waiting_since", None)
+    values["version"] = recorded.version
+    return Put(TaskRun.TABLE, (recorded.stream, task_id), values)
+
+
+def _attempt(recorded: RecordedEvent, task_id: str, number: int, **values: Scalar) -> Patch:
+    values["version"] = recorded.version
+    return Put(Attempt.TABLE, (recorded.stream, task_id, number), values)
+
+
+def _no_output(recorded: RecordedEvent, task_id: str) -> Patch:
+    return Delete(Output.TABLE, (recorded.stream, task_id))
+
+
+def _decided(recorded: RecordedEvent, task_id: str, number: int, decision: str) -> Iterator[Patch]:
+    who = recorded.meta.get("actor")
+    yield _task(recorded, task_id)
+    yield _attempt(recorded, task_id, number, decision=decision, decided_by=None if who is None else shown(who))

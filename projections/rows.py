@@ -326,7 +326,7 @@ def parse_all(kind: type[RowT], rows: Sequence[tuple[Scalar, ...]]) -> list[RowT
 
 def json_column(value: object) -> str | None:
     """JSON text for a column; None for nothing at all."""
-    if value is None or isinstance(value, msgspec.UnsetType) or value in ({}, ()):
+    if value is None or isinstance(value, msgspec.UnsetType) or (not value and value in ({}, ())):
         return None
     return msgspec.json.encode(value).decode()
 

@@ -22,7 +22,7 @@ from eventstore.chain import timestamp
 from eventstore.codec import Codec
 from eventstore.events import ResultRejected, RunEvent, WorkflowEvent
 from eventstore.log import Log, RecordedEvent
-from eventstore.session import Session, Statement
+from eventstore.session import Batch, Session, Statement
 from eventstore.validate import MAX_NUMBER
 from projections.fold import Fold
 from projections.rows import BY_TABLE, ROWS, defaults
@@ -196,7 +196,7 @@ def keep(session: Session, snapshot: Snapshot) -> None:
     *place, data = msgspec.structs.astuple(snapshot)
     session.rows(KEEP, (*place, format, data))
     versions = [version for (version,) in session.rows(VERSIONS, (snapshot.run_id,))]
-    session.run([Statement(FORGET, (snapshot.run_id, version)) for version in superfluous(versions)])
+    session.run([Batch(FORGET, [(snapshot.run_id, version) for version in superfluous(versions)])])
 
 
 def encoded(fold: Fold) -> bytes:

@@ -6,14 +6,14 @@ Upserts are made from the row classes' column names, once for each set of column
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files as package_files
-from itertools import chain
 
 import msgspec
 
 from eventstore.errors import Unavailable
-from eventstore.session import Argument, Session, Statement
+from eventstore.session import Argument, Batch, Session, Statement
 from projections.rows import BY_TABLE, Key, Patch, Put, Row, RowT, Run, Scalar, parse_all
 
 FORGET_SNAPSHOTS = "DELETE FROM main.snapshots WHERE run_id = $1"
@@ -43,50 +43,49 @@ def apply(session: Session, patches: Iterable[Patch], *, arrays: bool = False) -
     session.run(statements(patches, arrays=arrays))
 
 
-def statements(patches: Iterable[Patch], *, inline: bool = False, arrays: bool = False) -> list[Statement]:
-    """What makes the tables as they are after these patches, in order; never more statements than patches, but for one
-    more where a run is removed: its snapshots go with its row.
+def statements(patches: Iterable[Patch], *, inline: bool = False, arrays: bool = False) -> list[Batch]:
+    """What makes the tables as they are after these patches, in order; never more rows of arguments than patches, but
+    for one more where a run is removed: its snapshots go with its row.
 
     `inline`: the database gives the events their positions in the transaction that this is part of, so nobody knows
     them yet. They are looked up there: a row's first key column names the stream of its events, and `version` is that
     of the event which the patch comes from.
-    `arrays`: rows that are put into the same columns are one statement, which takes a list for each column, as only
-    Postgres can.
+    `arrays`: rows that are put into the same columns are one, which has a list for each column, as only Postgres can
+    take. What is removed is not: Postgres would go on to read a whole table for a list, if it was small at first.
     """
-    puts: dict[tuple[str, str | int], dict[Key, dict[str, Scalar]]] = {}  # by what the key begins with
-    deletes: dict[tuple[str, Key], None] = {}
+    puts: dict[str, dict[str | int, dict[Key, Mapping[str, Scalar]]]] = defaultdict(lambda: defaultdict(dict))
+    deletes: dict[tuple[str, int], dict[Key, None]] = defaultdict(dict)  # by table and width of the key
     for patch in patches:
-        group = puts.setdefault((patch.table, patch.key[0]), {})
+        table, key = patch.table, patch.key
+        group = puts[table][key[0]]  # by what the key begins with, so that nothing looks for that in all rows
         if isinstance(patch, Put):
-            group.setdefault(patch.key, {}).update(_unplaced(patch.values) if inline else patch.values)
+            values = _unplaced(patch.values) if inline else patch.values
+            group[key] = {**group[key], **values} if key in group else values
             continue
-        deletes[patch.table, patch.key] = None
-        if len(patch.key) == len(BY_TABLE[patch.table].KEY):
-            group.pop(patch.key, None)
+        deletes[table, len(key)][key] = None
+        if len(key) == len(BY_TABLE[table].KEY):
+            group.pop(key, None)
         else:
-            for other in [other for other in group if _begins(other, patch.key)]:
+            for other in [other for other in group if _begins(other, key)]:
                 del group[other]
     # What is put after a deletion is put into a row that is not there, so all deletions can be made before. Then no two
-    # statements are for the same row, their order means nothing, and the same texts can stand together.
-    removals = [Statement(_delete(table, len(key)), key) for table, key in deletes]
-    removals += [Statement(FORGET_SNAPSHOTS, key) for table, key in deletes if table == Run.TABLE]
-    rows: dict[tuple[str, tuple[str, ...]], list[Columns]] = {}
-    for (table, _), group in puts.items():
-        for key, values in group.items():
-            rows.setdefault((table, tuple(values)), []).append((*key, *values.values()))
-    upserts = (_upserts(*where, rows[where], inline=inline, arrays=arrays) for where in sorted(rows))
-    return sorted(removals, key=_text) + list(chain.from_iterable(upserts))
+    # rows of arguments are for the same row, their order means nothing, and those of one text can stand together.
+    made = [Batch(_delete(*what), list(deletes[what])) for what in sorted(deletes)]
+    made += [Batch(FORGET_SNAPSHOTS, list(keys)) for (table, _), keys in deletes.items() if table == Run.TABLE]
+    for table in sorted(puts):
+        rows: dict[tuple[str, ...], list[Columns]] = defaultdict(list)
+        for group in puts[table].values():
+            for key, values in group.items():
+                rows[tuple(values)].append((*key, *values.values()))
+        made += [_puts(table, names, rows[names], inline=inline, arrays=arrays) for names in sorted(rows)]
+    return made
 
 
-def _upserts(
-    table: str, columns: tuple[str, ...], rows: Sequence[Columns], *, inline: bool, arrays: bool
-) -> Iterator[Statement]:
-    if arrays and len(rows) > 1:  # ten rows in two thirds of the client's time, a thousand in less than half of it
-        lists = [list(column) for column in zip(*rows, strict=True)]
-        yield Statement(_upsert(table, columns, inline, arrays=True), lists)
-    else:
-        text = _upsert(table, columns, inline, arrays=False)
-        yield from (Statement(text, row) for row in rows)
+def _puts(table: str, names: tuple[str, ...], rows: Sequence[Columns], *, inline: bool, arrays: bool) -> Batch:
+    if not arrays or len(rows) == 1:
+        return Batch(_upsert(table, names, inline, arrays=False), rows)
+    # Ten rows in two thirds of the client's time that they take one by one, a thousand in less than half of it.
+    return Batch(_upsert(table, names, inline, arrays=True), [[list(column) for column in zip(*rows, strict=True)]])
 
 
 def _unplaced(values: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
@@ -98,13 +97,9 @@ def _begins(key: Key, with_: Key) -> bool:
     return key[: len(with_)] == with_
 
 
-def _text(statement: Statement) -> str:
-    return statement.text
-
-
 def clear(session: Session) -> None:
     """Remove every row and every snapshot, inside the caller's transaction."""
-    session.run([*(Statement(_delete(table, 0)) for table in BY_TABLE), Statement(FORGET_ALL_SNAPSHOTS)])
+    session.run([*(Batch(_delete(table, 0), [()]) for table in BY_TABLE), Batch(FORGET_ALL_SNAPSHOTS, [()])])
 
 
 def select(session: Session, kind: type[RowT], rest: str, arguments: Sequence[Argument] = ()) -> list[RowT]:

@@ -10,7 +10,7 @@ import pytest
 
 from eventstore.errors import EventStoreError
 from eventstore.log import Append, NewEvent, RecordedEvent
-from eventstore.session import Statement
+from eventstore.session import Batch
 from projections import Task, open_store
 from tests.postgres import SERVERS, address, dsn, fresh_schema
 from tests.sql_stores import SQL, sql_log
@@ -24,8 +24,8 @@ WRITERS = """SELECT DISTINCT writer FROM (
 class Broken:
     """Views whose statement the database refuses."""
 
-    def statements(self, events: Sequence[RecordedEvent]) -> Sequence[Statement]:
-        return [Statement("INSERT INTO main.task_runs (run_id, no_such_column) VALUES ($1, 'x')", (events[0].stream,))]
+    def statements(self, events: Sequence[RecordedEvent]) -> Sequence[Batch]:
+        return [Batch("INSERT INTO main.task_runs (run_id, no_such_column) VALUES ($1, 'x')", [(events[0].stream,)])]
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -35,7 +35,7 @@ def migrate(session: Session, part: str, folder: Traversable, *, until: int | No
     wanted = newest if until is None else until
     for number in range(version + 1, wanted + 1):
         text = folder.joinpath(f"{number:04d}.sql").read_text()
-        session.run([Statement(statement) for statement in _END_OF_STATEMENT.split(text) if statement.strip()])
+        session.ask([Statement(statement) for statement in _END_OF_STATEMENT.split(text) if statement.strip()])
     if version < wanted:
         session.rows(SET_VERSION, (part, wanted))
     return version < wanted

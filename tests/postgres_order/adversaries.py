@@ -20,7 +20,7 @@ from eventstore import sql_reader
 from eventstore.errors import OutcomeUnknown, Unavailable, WrongExpectedVersion
 from eventstore.log import ANY, EXISTS, Append, Appended, Checkpoint, Expect, NewEvent, RecordedEvent
 from eventstore.postgres import Ordering, PostgresLog
-from eventstore.session import Statement
+from eventstore.session import Batch
 from tests.crash.children import failures_told
 
 from .oracle import BRIEF, OWN, Noted, Written
@@ -43,11 +43,11 @@ class Dawdler:
     def __init__(self, seed: str) -> None:
         self._random = random.Random(seed)
 
-    def statements(self, events: Sequence[RecordedEvent]) -> Sequence[Statement]:
+    def statements(self, events: Sequence[RecordedEvent]) -> Sequence[Batch]:
         choice = self._random.random()
         if choice < 0.02:
-            return [Statement("SELECT 1 / (length(current_database()) - length(current_database()))")]
-        return [Statement("SELECT pg_sleep($1)", (_PAUSES * self._random.random(),))] if choice < 0.2 else []
+            return [Batch("SELECT 1 / (length(current_database()) - length(current_database()))", [()])]
+        return [Batch("SELECT pg_sleep($1)", [(_PAUSES * self._random.random(),)])] if choice < 0.2 else []
 
 
 class Pulse:

@@ -14,7 +14,7 @@ import psycopg
 
 from eventstore.log import Append, Appended, NewEvent, RecordedEvent
 from eventstore.postgres import Ordering, PostgresLog
-from eventstore.session import Statement
+from eventstore.session import Batch
 from eventstore.sql_log import InlineHook
 
 PATIENCE = 30.0
@@ -78,8 +78,8 @@ class Waiting:
     def __init__(self, key: int) -> None:
         self._key = key
 
-    def statements(self, events: Sequence[RecordedEvent]) -> Sequence[Statement]:
-        return [Statement("SELECT pg_advisory_xact_lock($1)", (self._key,))]
+    def statements(self, events: Sequence[RecordedEvent]) -> Sequence[Batch]:
+        return [Batch("SELECT pg_advisory_xact_lock($1)", [(self._key,)])]
 
 
 def written(number: int = 1) -> list[NewEvent]:

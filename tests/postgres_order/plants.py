@@ -15,7 +15,7 @@ from eventstore.log import RecordedEvent
 from eventstore.postgres import ENTER_BESIDE_OTHERS, FLOORS, LAST_GIVEN_OUT, LAST_VALUE, PostgresLog, _settled
 from eventstore.postgres_database import PostgresSession
 from eventstore.postgres_insert import INSERT_MANY, INSERT_ONE
-from eventstore.session import Statement
+from eventstore.session import Batch, Statement
 from eventstore.sql_reader import all_events
 
 FLOOR = f"pg_advisory_xact_lock_shared($4::bigint::int, ({LAST_VALUE})::bit(32)::int)"
@@ -132,9 +132,9 @@ PLANTS: dict[str, Callable[[], None]] = {
 def _after_the_insert(run: Callable[[PostgresLog], Sequence[Statement]]) -> None:
     project = PostgresLog._project
 
-    def project_late(log: PostgresLog, commit: Sequence[RecordedEvent]) -> tuple[Sequence[Statement], bool]:
+    def project_late(log: PostgresLog, commit: Sequence[RecordedEvent]) -> tuple[Sequence[Batch], bool]:
         statements, projected = project(log, commit)
-        return (*run(log), *statements), projected
+        return (*(Batch(text, [arguments]) for text, arguments in run(log)), *statements), projected
 
     _planter.setattr(PostgresLog, "_project", project_late)
 

@@ -330,8 +330,8 @@ def test_closed_views_say_that_they_are_closed(inline_store: Store) -> None:
         inline_store.get_run("run")
 
 
-def test_what_a_commit_does_to_the_views_is_told_without_reading_and_without_positions(inline_store: Store) -> None:
-    views, log = inline_store.views, inline_store.log
+def test_what_a_commit_does_to_the_views_is_told_without_reading(inline_store: Store) -> None:
+    views, log = inline_store.views, sql_log(inline_store)
     assert isinstance(views, InlineViews)
     run_of(inline_store, "a")
     events = list(log.read("run"))
@@ -339,5 +339,5 @@ def test_what_a_commit_does_to_the_views_is_told_without_reading_and_without_pos
     events += log.read(PURGES)
     log.close()
     for event in events:
-        unplaced = msgspec.structs.replace(event, position=0, commit=0)
-        assert views.statements([unplaced]) == views.statements([event]) != []
+        nowhere = msgspec.structs.replace(event, position=0, commit=0)  # as it is until Postgres has given it a place
+        assert views.statements([nowhere if log.dialect == "postgres" else event]) == views.statements([event]) != []

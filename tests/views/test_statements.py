@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from itertools import groupby
 
 import pytest
 from hypothesis import given
@@ -16,7 +15,7 @@ from eventstore.codec import Codec
 from eventstore.events import TaskRunScheduled, TaskRunStarted
 from eventstore.log import Append
 from eventstore.memory import MemoryLog
-from eventstore.session import Session, Statement
+from eventstore.session import Batch, Session
 from eventstore.sqlite_session import SqliteSession
 from projections import open_store, tables
 from projections.fold import Fold
@@ -93,9 +92,9 @@ def test_statements_that_take_lists_make_the_same_tables(postgres: Session, call
 def test_no_row_is_put_twice_and_equal_texts_stand_together(patches: list[Patch]) -> None:
     made = tables.statements(patches)
     removed = [patch for patch in patches if isinstance(patch, Delete) and patch.table == Run.TABLE]
-    assert len(set(made)) == len(made) <= len(patches) + len(removed)
-    texts = [statement.text for statement in made]
-    assert len([text for text, _ in groupby(texts)]) == len(set(texts))
+    runs = [(text, *row) for text, rows in made for row in rows]
+    assert len(set(runs)) == len(runs) <= len(patches) + len(removed)
+    assert len({text for text, _ in made}) == len(made)
 
 
 def test_a_row_put_after_its_deletion_has_the_defaults_in_its_other_columns(session: SqliteSession) -> None:
@@ -106,7 +105,7 @@ def test_a_row_put_after_its_deletion_has_the_defaults_in_its_other_columns(sess
     assert tables.contents(session, "attempts") == {("r", "t", 1): defaults("attempts") | {"version": 2}}
 
 
-def statements_for(*events: TaskRunScheduled | TaskRunStarted, inline: bool, arrays: bool = False) -> list[Statement]:
+def statements_for(*events: TaskRunScheduled | TaskRunStarted, inline: bool, arrays: bool = False) -> list[Batch]:
     codec = Codec()
     recorded = MemoryLog().append([Append("run", [codec.encode(event) for event in events])]).events
     patches = [patch for event in recorded for patch in project(codec.decode(event), event)]
@@ -114,20 +113,18 @@ def statements_for(*events: TaskRunScheduled | TaskRunStarted, inline: bool, arr
 
 
 def test_tasks_that_are_scheduled_together_are_statements_of_one_text() -> None:
-    made = statements_for(*(TaskRunScheduled(f"t{number}") for number in range(10)), inline=True)
-    assert (len(made), len({statement.text for statement in made})) == (10, 1)
+    (made,) = statements_for(*(TaskRunScheduled(f"t{number}") for number in range(10)), inline=True)
+    assert len(made.rows) == 10
 
 
 def test_tasks_that_are_scheduled_together_are_one_statement_where_lists_are_taken() -> None:
     (made,) = statements_for(*(TaskRunScheduled(f"t{number}") for number in range(10)), inline=True, arrays=True)
-    assert made.arguments[:2] == [["run"] * 10, [f"t{number}" for number in range(10)]]
+    assert [row[:2] for row in made.rows] == [[["run"] * 10, [f"t{number}" for number in range(10)]]]
 
 
 def test_a_row_alone_is_put_without_lists() -> None:
     made = statements_for(TaskRunScheduled("t"), inline=True, arrays=True)
-    assert [statement.text for statement in made] == [
-        statement.text for statement in statements_for(TaskRunScheduled("t"), inline=True)
-    ]
+    assert [text for text, _ in made] == [text for text, _ in statements_for(TaskRunScheduled("t"), inline=True)]
 
 
 def test_a_position_nobody_knows_yet_is_that_of_the_event_it_comes_from_and_not_of_a_later_one() -> None:
@@ -137,7 +134,7 @@ def test_a_position_nobody_knows_yet_is_that_of_the_event_it_comes_from_and_not_
         if "INTO main.task_runs" in s.text
     ]
     names = task.text.partition("(")[2].partition(")")[0].split(", ")
-    values = dict(zip(names, task.arguments, strict=True))
+    values = dict(zip(names, task.rows[0], strict=True))
     assert (values["position"], values["version"]) == (1, 2)
     place = names.index("position") + 1
     assert f"(SELECT position FROM main.workflow_events WHERE run_id = $1 AND sequence = ${place})" in task.text
@@ -146,8 +143,8 @@ def test_a_position_nobody_knows_yet_is_that_of_the_event_it_comes_from_and_not_
 @pytest.mark.parametrize("kind", ROWS)
 def test_a_deletion_by_the_beginning_of_a_key_searches_and_never_scans(session: SqliteSession, kind: type[Row]) -> None:
     for width in range(1, len(kind.KEY) + 1):
-        (*snapshots, row) = tables.statements([Delete(kind.TABLE, ("r", "t", 1)[:width])])
-        ((*_, plan),) = session.rows(f"EXPLAIN QUERY PLAN {row.text}", row.arguments)
+        (row, *snapshots) = tables.statements([Delete(kind.TABLE, ("r", "t", 1)[:width])])
+        ((*_, plan),) = session.rows(f"EXPLAIN QUERY PLAN {row.text}", row.rows[0])
         assert plan.startswith("SEARCH")
         assert all(f"{name}=?" in plan for name in kind.KEY[:width])
         assert [statement.text for statement in snapshots] == [tables.FORGET_SNAPSHOTS] * (kind is Run)
