@@ -104,14 +104,7 @@ class Disk:
 
     def names(self, path: str) -> list[str]:
         """The names in a folder, sorted; none if there is no such folder."""
-        try:
-            directory = self._open_directory(path)
-        except FileNotFoundError:
-            return []
-        try:
-            return sorted(os.listdir(directory))
-        finally:
-            os.close(directory)
+        return [name for name, _ in self.entries(path)]
 
     def entries(self, path: str) -> list[tuple[str, bool]]:
         """The names in a folder, sorted, each with whether it is a folder itself; none if there is no such folder."""

@@ -26,7 +26,7 @@ from eventstore.log import PURGES, Purged
 from eventstore.sqlite_session import connect, transaction
 
 FLUSH_AFTER = 2_000
-AT_ONCE = 50
+ROWS_AT_ONCE = 50
 """Rows in one statement. A row takes 1.6 µs instead of 2.2, and a thread among others need not wait for the interpreter
 after each of them: sixty-four that append get a twelfth more done.
 """
@@ -53,10 +53,9 @@ SET_WITNESS = "INSERT OR REPLACE INTO witness VALUES (1, ?, ?, ?, ?, ?, ?)"
 HEAD = "SELECT version, hash FROM streams WHERE id = ?"
 SET_HEAD = """INSERT INTO streams (id, version, hash) VALUES (?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET version = excluded.version, hash = excluded.hash"""
-ADD_EVENT = """INSERT OR IGNORE INTO events
-    VALUES (?, (SELECT number FROM streams WHERE id = ?), ?, ?, ?, ?, ?)"""
-EVENT = ADD_EVENT.partition("VALUES ")[2]
-ADD_EVENTS = ADD_EVENT.replace(EVENT, ", ".join([EVENT] * AT_ONCE))
+EVENT = "(?, (SELECT number FROM streams WHERE id = ?), ?, ?, ?, ?, ?)"
+ADD_EVENT = f"INSERT OR IGNORE INTO events VALUES {EVENT}"
+ADD_EVENTS = f"INSERT OR IGNORE INTO events VALUES {', '.join([EVENT] * ROWS_AT_ONCE)}"
 PLACE_OF_ID = "SELECT segment, start, length FROM events WHERE id = ?"
 LARGEST_ID = "SELECT max(id) FROM events"
 CHECKPOINT = "SELECT position FROM checkpoints WHERE name = ?"
@@ -217,8 +216,9 @@ class Index:
     def _write(self, rows: Sequence[tuple[int, str, int, bytes, int, int, int]]) -> None:
         execute, executemany = self._connection.execute, self._connection.executemany
         executemany(SET_HEAD, [(stream, head.version, head.hash) for stream, head in self._heads.items()])
-        whole = len(rows) - len(rows) % AT_ONCE
-        executemany(ADD_EVENTS, (list(chain(*rows[at : at + AT_ONCE])) for at in range(0, whole, AT_ONCE)))
+        whole = len(rows) - len(rows) % ROWS_AT_ONCE
+        bunches = (rows[at : at + ROWS_AT_ONCE] for at in range(0, whole, ROWS_AT_ONCE))
+        executemany(ADD_EVENTS, (list(chain(*bunch)) for bunch in bunches))
         executemany(ADD_EVENT, rows[whole:])
         executemany(SET_CHECKPOINT, self._checkpoints.items())
         for stream, position in self._purges:

@@ -48,7 +48,8 @@ def _unnamed(text: str) -> str:
     """The text with parameters that have no names: a row of ten is put in two thirds of the time that looking up their
     names takes. Each must stand there once, in their order.
     """
-    assert _PARAMETER.findall(text) == [str(place) for place in range(1, text.count("$") + 1)]
+    names = _PARAMETER.findall(text)
+    assert tuple(names) == _NAMES[: len(names)], text
     return _PARAMETER.sub("?", text)
 
 

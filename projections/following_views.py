@@ -8,7 +8,6 @@ read in the log. Disposable: a lost, foreign or contradicting database is made a
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import sqlite3
 import threading
@@ -23,7 +22,7 @@ from eventstore.log import PURGES, Log, RecordedEvent
 from eventstore.session import Session, Statement
 from eventstore.sqlite_session import SqliteSession, connect, transaction
 from projections import tables
-from projections.following_folders import FollowingFolders
+from projections.following_folders import TABLES, FollowingFolders
 from projections.inheritance import with_inherited
 from projections.project import project
 from projections.snapshot import Snapshot, event_at, keep, outlines
@@ -37,7 +36,6 @@ _EVENTS_AT_ONCE = 2_000
 PRAGMAS = """PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
     PRAGMA secure_delete = ON"""
 CHECKPOINT = "SELECT position, hash FROM main.checkpoints WHERE name = 'views'"
-CURRENT = "(SELECT position FROM main.checkpoints WHERE name = 'views') >= ${place}"
 SET_CHECKPOINT = """INSERT INTO main.checkpoints VALUES ('views', $1, $2)
     ON CONFLICT (name) DO UPDATE SET position = excluded.position, hash = excluded.hash"""
 FORGET_CHECKPOINT = "DELETE FROM main.checkpoints"
@@ -214,8 +212,9 @@ class FollowingViews:
         """The rows of one query if everything appended so far shows in the tables; otherwise none."""
         check_questions((query,))
         arguments = (*query.arguments, self._log.head())
+        current = f"({TABLES}) >= ${len(arguments)}"
         with self._using() as session:
-            return session.rows(_asked_if_current(query.text, len(arguments)), arguments)
+            return session.rows(query.text.replace("$current", current), arguments)
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[Session]:
@@ -288,17 +287,15 @@ class FollowingViews:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def close(self) -> None:
-        """Bring tables and run folders up to date, and release the database. Repeated calls do nothing."""
+        """Bring run folders, if they are kept, and the tables before them up to date, and release the database.
+
+        Repeated calls do nothing.
+        """
         if self._folders is not None:
             self._folders.close()
         with self._lock:
             self._closed = True
             self._connection.close()
-
-
-@functools.cache
-def _asked_if_current(text: str, place: int) -> str:
-    return text.replace("$current", CURRENT.format(place=place))
 
 
 def _checkpoint(session: Session) -> tuple[int, str]:

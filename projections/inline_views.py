@@ -8,7 +8,6 @@ them first.
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from importlib.resources import files as package_files
@@ -107,7 +106,7 @@ class InlineViews:
     def ask_if_current(self, query: Statement) -> list[Columns]:
         """The rows of one query if everything appended so far shows in the tables; otherwise none."""
         check_questions((query,))
-        return self._database.rows(_asked_if_current(query.text), query.arguments)
+        return self._database.rows(query.text.replace("$current", CURRENT), query.arguments)
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[Session]:
@@ -165,7 +164,7 @@ class InlineViews:
             session.rows(SET_CAUGHT_UP)
 
     def write_folders(self) -> None:
-        """There are none."""
+        """Nothing: there are none, and reading brings the tables up to date."""
 
     def rebuild(self, progress: Callable[[int], None] | None = None) -> None:
         """Make all tables again from the whole log, while nobody appends. Readers see the old ones until all are done.
@@ -195,8 +194,3 @@ class InlineViews:
 
     def close(self) -> None:
         """Nothing: the database is the log's."""
-
-
-@functools.cache
-def _asked_if_current(text: str) -> str:
-    return text.replace("$current", CURRENT)

@@ -129,7 +129,7 @@ def _patches(event: msgspec.Struct, recorded: RecordedEvent) -> Iterable[Patch]:
         return board_patches(event, recorded) if recorded.stream == BOARD_STREAM + event.task_id else ()
     if isinstance(event, Purged):
         return removal(event.stream) if recorded.stream == PURGES else ()
-    return _task_patches(event, recorded, timestamp(recorded.time))
+    return ()
 
 
 def removal(stream: str) -> Iterator[Patch]:

@@ -117,8 +117,9 @@ class Store(
         self.views.rebuild(progress)
 
     def write_folders(self) -> None:
-        """Bring the run folders of a store of files up to date, for programs that read them. By themselves they are so
-        about a tenth of a second after a commit, and when the store is closed. Other stores have none.
+        """Bring the run folders of a store of files up to date, and its tables, for programs that read them there. By
+        themselves they are so about a tenth of a second after a commit, and when the store is closed. Other stores have
+        no folders.
         """
         self.views.write_folders()
 

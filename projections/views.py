@@ -54,7 +54,7 @@ class Views(Protocol):
         """Take whatever has been appended and not been taken yet. Reading does so by itself."""
 
     def write_folders(self) -> None:
-        """Bring the run folders up to date with everything appended so far, if there are any."""
+        """Bring the tables, and the run folders if there are any, up to date with everything appended so far."""
 
     def rebuild(self, progress: Callable[[int], None] | None = None) -> None:
         """Make everything again from the whole log. Other readers see the old tables until all are done.
