@@ -1,5 +1,5 @@
-"""A Postgres schema as a `Database`: a pool of connections, none of which keeps any state between transactions, so a
-transaction pooler such as PgBouncer can stand in between.
+"""A Postgres schema as a `Database`: a pool of connections, none of which keeps anything between transactions but what
+is prepared on it, so a transaction pooler such as PgBouncer can stand in between.
 
 A network that swallows packets must not hang anybody: the kernel gives up on unanswered packets
 (`tcp_user_timeout`), and every wait for an answer has an end here too.
