@@ -33,7 +33,7 @@ from eventstore.validate import check_name, validate
 LAST_POSITION = "SELECT max(position) FROM main.workflow_events"
 NEXT_POSITION = "SELECT coalesce(max(seq), 0) + 1 FROM main.sqlite_sequence WHERE name = 'workflow_events'"
 INSERT = f"""INSERT INTO main.workflow_events (position, {", ".join(WRITTEN)})
-    VALUES (?, {", ".join("?" * len(WRITTEN))})"""
+    VALUES ($1, {", ".join(f"${place}" for place, _ in enumerate(WRITTEN, 2))})"""
 
 
 class SqliteLog(SqlLog):
@@ -137,8 +137,5 @@ class SqliteLog(SqlLog):
     def _insert(
         self, session: Session, commit: Sequence[RecordedEvent], statements: Sequence[Batch], *, projected: bool
     ) -> None:
-        assert isinstance(session, SqliteSession)
-        rows = rows_of(commit, projected=projected)
-        positioned = ((event.position, *row) for event, row in zip(commit, rows, strict=True))
-        session.connection.executemany(INSERT, positioned)
-        session.run(statements)
+        rows = zip(commit, rows_of(commit, projected=projected), strict=True)
+        session.run([Batch(INSERT, [(event.position, *row) for event, row in rows]), *statements])
