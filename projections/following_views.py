@@ -31,7 +31,6 @@ from projections.told import Told
 from projections.views import WithEvents, check_questions
 
 FORMAT = 2
-_EVENTS_AT_ONCE = 2_000
 
 PRAGMAS = """PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
     PRAGMA secure_delete = ON"""
@@ -134,7 +133,7 @@ class FollowingViews:
         head = self._log.head()
         self._take_told()
         while (after := self._standing()[0]) < head:
-            events = list(islice(self._log.read_all(after=after, until=head), _EVENTS_AT_ONCE))
+            events = list(islice(self._log.read_all(after=after, until=head), tables.EVENTS_AT_ONCE))
             if not events:
                 break
             self._take_readable(events, after)
@@ -170,7 +169,7 @@ class FollowingViews:
     def _apply(self, session: Session, events: Sequence[RecordedEvent]) -> None:
         """Bring tables and checkpoint up to date with these events."""
         taken = with_inherited(events, self._codec, self._log.read)
-        while batch := list(islice(taken, _EVENTS_AT_ONCE)):
+        while batch := list(islice(taken, tables.EVENTS_AT_ONCE)):
             patches = (project(self._codec.decode(recorded), recorded) for recorded in batch)
             tables.apply(session, chain.from_iterable(patches))
         session.rows(SET_CHECKPOINT, (events[-1].position, events[-1].hash))
@@ -197,7 +196,7 @@ class FollowingViews:
         with self._writing() as session:
             tables.clear(session)
             session.rows(FORGET_CHECKPOINT)
-            while batch := list(islice(events, _EVENTS_AT_ONCE)):
+            while batch := list(islice(events, tables.EVENTS_AT_ONCE)):
                 self._apply(session, batch)
                 if progress is not None:
                     progress(len(batch))

@@ -28,11 +28,6 @@ from projections.snapshot import Snapshot, keep, outlines
 from projections.tables import Columns
 from projections.views import WithEvents, check_questions
 
-_EVENTS_AT_ONCE = 500
-"""Events whose rows are made together when views are made again. With 2,000 each takes a tenth more: what becomes of so
-many falls out of the processor's caches.
-"""
-
 # For max() Postgres looks at the end of an index. Asked for any such event, it reads the whole table where most were
 # appended without the views: 50 ms for 300,000, with each query.
 UNPROJECTED = """SELECT 1 WHERE (SELECT max(position) FROM main.workflow_events WHERE projected = 0)
@@ -183,7 +178,7 @@ class InlineViews:
         self, session: Session, events: Iterable[RecordedEvent], progress: Callable[[int], None] | None = None
     ) -> None:
         events = with_inherited(events, self._codec, partial(self._log.read_in, session))
-        while batch := list(islice(events, _EVENTS_AT_ONCE)):
+        while batch := list(islice(events, tables.EVENTS_AT_ONCE)):
             tables.apply(session, chain.from_iterable(map(self._patches, batch)), arrays=self._arrays)
             if progress is not None:
                 progress(sum(event.version > 0 for event in batch))
