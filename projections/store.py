@@ -124,7 +124,7 @@ class Store(
         self.views.write_folders()
 
     def close(self) -> None:
-        """Bring the run folders up to date, and release everything. Repeated calls do nothing."""
+        """Bring tables and run folders up to date, and release everything. Repeated calls do nothing."""
         self.views.close()
         self.log.close()
 
