@@ -82,7 +82,7 @@ class InlineViews:
         if any(map(begins_fork, events)):
             return None
         patches = chain.from_iterable(map(self._patches, events))
-        return tables.statements(patches, inline=self._unplaced, arrays=self._arrays)
+        return tables.statements(patches, unplaced=self._unplaced, arrays=self._arrays)
 
     def _patches(self, event: RecordedEvent) -> Iterator[Patch]:
         return project(self._codec.decode(event), event)

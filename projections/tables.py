@@ -48,11 +48,11 @@ def apply(session: Session, patches: Iterable[Patch], *, arrays: bool = False) -
     session.run(statements(patches, arrays=arrays))
 
 
-def statements(patches: Iterable[Patch], *, inline: bool = False, arrays: bool = False) -> list[Batch]:
+def statements(patches: Iterable[Patch], *, unplaced: bool = False, arrays: bool = False) -> list[Batch]:
     """What makes the tables as they are after these patches, in order; never more rows of arguments than patches, but
     for one more where a run is removed: its snapshots go with its row.
 
-    `inline`: the database gives the events their positions in the transaction that this is part of, so nobody knows
+    `unplaced`: the database gives the events their positions in the transaction that this is part of, so nobody knows
     them yet. They are looked up there: a row's first key column names the stream of its events, and `version` is that
     of the event which the patch comes from.
     `arrays`: rows that are put into the same columns are one, which has a list for each column, as only Postgres can
@@ -64,7 +64,7 @@ def statements(patches: Iterable[Patch], *, inline: bool = False, arrays: bool =
         table, key = patch.table, patch.key
         group = puts[table][key[0]]  # by what the key begins with, so that nothing looks for that in all rows
         if isinstance(patch, Put):
-            values = _unplaced(patch.values) if inline else patch.values
+            values = _with_version(patch.values) if unplaced else patch.values
             group[key] = {**group[key], **values} if key in group else values
             continue
         deletes[table, len(key)][key] = None
@@ -82,18 +82,18 @@ def statements(patches: Iterable[Patch], *, inline: bool = False, arrays: bool =
         for group in puts[table].values():
             for key, values in group.items():
                 rows[tuple(values)].append((*key, *values.values()))
-        made += [_puts(table, names, rows[names], inline=inline, arrays=arrays) for names in sorted(rows)]
+        made += [_puts(table, names, rows[names], unplaced=unplaced, arrays=arrays) for names in sorted(rows)]
     return made
 
 
-def _puts(table: str, names: tuple[str, ...], rows: Sequence[Columns], *, inline: bool, arrays: bool) -> Batch:
+def _puts(table: str, names: tuple[str, ...], rows: Sequence[Columns], *, unplaced: bool, arrays: bool) -> Batch:
     if not arrays or len(rows) == 1:
-        return Batch(_upsert(table, names, inline, arrays=False), rows)
+        return Batch(_upsert(table, names, unplaced, arrays=False), rows)
     # Ten rows in two thirds of the client's time that they take one by one, a thousand in less than half of it.
-    return Batch(_upsert(table, names, inline, arrays=True), [[list(column) for column in zip(*rows, strict=True)]])
+    return Batch(_upsert(table, names, unplaced, arrays=True), [[list(column) for column in zip(*rows, strict=True)]])
 
 
-def _unplaced(values: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
+def _with_version(values: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
     """The values with the version of an event in place of its position."""
     return {**values, "position": values["version"]} if "position" in values else values
 
@@ -153,14 +153,14 @@ def _select(table: str, rest: str) -> str:
 
 
 @functools.cache
-def _upsert(table: str, columns: tuple[str, ...], inline: bool, *, arrays: bool) -> str:
+def _upsert(table: str, columns: tuple[str, ...], unplaced: bool, *, arrays: bool) -> str:
     kind = BY_TABLE[table]
     names = (*kind.KEY, *columns)
     given = [f"new.{name}" if arrays else f"${place}" for place, name in enumerate(names, 1)]
     stream = f"'{kind.STREAMS}' || {given[0]}" if kind.STREAMS else given[0]
     values = ", ".join(
         f"(SELECT position FROM main.workflow_events WHERE run_id = {stream} AND sequence = {value})"
-        if inline and name == "position"
+        if unplaced and name == "position"
         else value
         for name, value in zip(names, given, strict=True)
     )

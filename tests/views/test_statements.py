@@ -105,32 +105,32 @@ def test_a_row_put_after_its_deletion_has_the_defaults_in_its_other_columns(sess
     assert tables.contents(session, "attempts") == {("r", "t", 1): defaults("attempts") | {"version": 2}}
 
 
-def statements_for(*events: TaskRunScheduled | TaskRunStarted, inline: bool, arrays: bool = False) -> list[Batch]:
+def statements_for(*events: TaskRunScheduled | TaskRunStarted, unplaced: bool, arrays: bool = False) -> list[Batch]:
     codec = Codec()
     recorded = MemoryLog().append([Append("run", [codec.encode(event) for event in events])]).events
     patches = [patch for event in recorded for patch in project(codec.decode(event), event)]
-    return tables.statements(patches, inline=inline, arrays=arrays)
+    return tables.statements(patches, unplaced=unplaced, arrays=arrays)
 
 
 def test_tasks_that_are_scheduled_together_are_statements_of_one_text() -> None:
-    (made,) = statements_for(*(TaskRunScheduled(f"t{number}") for number in range(10)), inline=True)
+    (made,) = statements_for(*(TaskRunScheduled(f"t{number}") for number in range(10)), unplaced=True)
     assert len(made.rows) == 10
 
 
 def test_tasks_that_are_scheduled_together_are_one_statement_where_lists_are_taken() -> None:
-    (made,) = statements_for(*(TaskRunScheduled(f"t{number}") for number in range(10)), inline=True, arrays=True)
+    (made,) = statements_for(*(TaskRunScheduled(f"t{number}") for number in range(10)), unplaced=True, arrays=True)
     assert [row[:2] for row in made.rows] == [[["run"] * 10, [f"t{number}" for number in range(10)]]]
 
 
 def test_a_row_alone_is_put_without_lists() -> None:
-    made = statements_for(TaskRunScheduled("t"), inline=True, arrays=True)
-    assert [text for text, _ in made] == [text for text, _ in statements_for(TaskRunScheduled("t"), inline=True)]
+    made = statements_for(TaskRunScheduled("t"), unplaced=True, arrays=True)
+    assert [text for text, _ in made] == [text for text, _ in statements_for(TaskRunScheduled("t"), unplaced=True)]
 
 
 def test_a_position_nobody_knows_yet_is_that_of_the_event_it_comes_from_and_not_of_a_later_one() -> None:
     (task, *_) = [
         s
-        for s in statements_for(TaskRunScheduled("a"), TaskRunStarted("a", 1), inline=True)
+        for s in statements_for(TaskRunScheduled("a"), TaskRunStarted("a", 1), unplaced=True)
         if "INTO main.task_runs" in s.text
     ]
     names = task.text.partition("(")[2].partition(")")[0].split(", ")
