@@ -246,4 +246,4 @@ class Hook(Protocol):
     """Told of every commit this log object makes, in order, after it is durable and before `append` returns."""
 
     def committed(self, events: Sequence[RecordedEvent]) -> None:
-        """Bring views up to date. An error here is logged, never raised to the writer: the events are safe."""
+        """Take note of a commit. An error here is logged, never raised to the writer: the events are safe."""

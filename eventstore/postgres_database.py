@@ -327,7 +327,7 @@ def _clean(connection: Connection) -> None:
         connection.close()
 
 
-@functools.cache
+@functools.lru_cache(5_000)  # a process may use any number of stores, each with some 200 texts
 def _qualified(text: str, schema: str) -> bytes:
     """The statement for the tables of a schema, whose name has been checked."""
     return text.replace("main.", f'"{schema}".').encode()

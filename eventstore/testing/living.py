@@ -86,7 +86,7 @@ class Waiting(Opening):
 
 
 class Hooks(Opening):
-    """Views are brought up to date through a hook; they can never stand in a writer's way."""
+    """Views are told of commits through a hook; they can never stand in a writer's way."""
 
     def test_the_hook_is_told_once_of_every_commit_in_order(self, tmp_path: Path) -> None:
         told = Told()
