@@ -1,8 +1,9 @@
 """Views that follow their log: tables behind a checkpoint; run folders follow these.
 
-No append waits for them: they take what has come before every read, so who has appended reads what they wrote, and
-from time to time, so that this is never much. Of the commits of this process they have been told, those of others they
-read in the log. Disposable: a lost, foreign or contradicting database is made again from the log.
+No append waits for them: they take what has come before every read, so who has appended reads what they wrote. The
+thread that writes run folders has them do so as well, so that this is never much. Of the commits of this process they
+have been told, those of others they read in the log. Disposable: a lost, foreign or contradicting database is made
+again from the log.
 """
 
 from __future__ import annotations
