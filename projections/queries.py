@@ -34,13 +34,15 @@ RECOVERABLE = """WHERE status IN ('running', 'waiting') AND deleted_at IS NULL A
     AND (status = 'running' OR waiting_until IS NULL OR waiting_until <= $2)
     ORDER BY +position LIMIT $4"""
 RECOVERABLE_IDS = f"SELECT id, position FROM main.workflow_runs {RECOVERABLE}"
+# A line has each id once. Only because it is told so does Postgres expect few of them, and look each up instead of
+# reading all runs: 0.07 ms instead of 1.5 in a store of 16,000.
 ANCESTORS = """WHERE id IN (
     WITH RECURSIVE line (id) AS (
         SELECT id FROM main.workflow_runs WHERE id = $1
         UNION
         SELECT run.parent_run_id FROM line JOIN main.workflow_runs AS run ON run.id = line.id
     )
-    SELECT id FROM line)"""
+    SELECT id FROM line GROUP BY id HAVING count(*) = 1)"""
 FORKS = """WHERE forked_from = $1 AND (CAST($2 AS INTEGER) = 1 OR deleted_at IS NULL) ORDER BY position"""
 WORKFLOW = "WHERE id = $1"
 WORKFLOWS = "WHERE CAST($1 AS INTEGER) = 1 OR deleted_at IS NULL ORDER BY id"
