@@ -202,9 +202,15 @@ class SqlLog(ABC):
         return self.database.rows(text, arguments)
 
     def version(self, stream: str) -> int:
+        return int(next(iter(self.database.rows(*self.head_question(stream))), (0,))[0])
+
+    def head_question(self, stream: str) -> Statement:
+        """What to ask for a stream's version, in a row that begins with it, and none if there is no such stream: for
+        those who ask more at once. Raises what `version` does.
+        """
         check_name(stream)
         self._check_open()
-        return int(next(iter(self.database.rows(HEAD, (stream,))), (0,))[0])
+        return Statement(HEAD, (stream,))
 
     def checkpoint(self, name: str) -> int | None:
         check_name(name, "checkpoint name")

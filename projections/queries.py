@@ -92,6 +92,11 @@ class Queries(ResumeQueries):
         run = next(iter(self._rows(Run, RUN, (run_id,))), None)
         return run if run is None or run.deleted_at is None or include_deleted else None
 
+    def run_at(self, run_id: str) -> tuple[int, Run | None]:
+        """The run, even if it was deleted, with a version of its stream than which it is not older."""
+        version, (rows,) = self._views.ask_at(run_id, tables.query(Run, RUN, (run_id,)))
+        return version, next(iter(tables.parsed(Run, rows)), None)
+
     def list_runs(
         self,
         *,
@@ -268,16 +273,21 @@ class Queries(ResumeQueries):
 
     def task_state(self, run_id: str, task_id: str) -> TaskState | None:
         """What a decision about a task looks at; None if there is no such run. A deleted one has no tasks."""
+        return self.task_state_at(run_id, task_id)[1]
+
+    def task_state_at(self, run_id: str, task_id: str) -> tuple[int, TaskState | None]:
+        """The same, with a version of the run's stream than which nothing of it is older."""
         key = (run_id, task_id)
-        runs, tasks, attempts, outputs = self._views.ask(
+        version, (runs, tasks, attempts, outputs) = self._views.ask_at(
+            run_id,
             tables.query(Run, RUN, (run_id,)),
             tables.query(TaskRun, TASK_RUN, key),
             tables.query(Attempt, LATEST_ATTEMPT, key),
             tables.query(Output, OUTPUT, key),
         )
         if not runs:
-            return None
-        return TaskState(
+            return version, None
+        return version, TaskState(
             tables.parsed(Run, runs)[0],
             task_id,
             next(iter(tables.parsed(TaskRun, tasks)), None),
