@@ -121,7 +121,7 @@ class SqlLog(ABC):
         if decided.repeated:
             return decided
         if checkpoint is not None:
-            session.rows(SET_CHECKPOINT, (checkpoint.name, checkpoint.position))
+            session.run([Batch(SET_CHECKPOINT, [(checkpoint.name, checkpoint.position)])])
         if decided.events:
             self._write(session, decided.events)
             lookup.take(decided.events)
@@ -261,7 +261,7 @@ class SqlLog(ABC):
                 self._forget_removed()
 
     def _remove(self, session: Session, stream: str) -> None:
-        session.ask([Statement(ALLOW_PURGE, (stream,)), Statement(PURGE, (stream,)), Statement(END_PURGE, (stream,))])
+        session.run([Batch(text, [(stream,)]) for text in (ALLOW_PURGE, PURGE, END_PURGE)])
 
     @abstractmethod
     def _forget_removed(self) -> None:
@@ -296,7 +296,7 @@ class SqlLog(ABC):
                 self._remove(session, purged.stream)
             self._write(session, commit)
         if checkpoint is not None:
-            session.rows(SET_CHECKPOINT, (checkpoint.name, checkpoint.position))
+            session.run([Batch(SET_CHECKPOINT, [(checkpoint.name, checkpoint.position)])])
         return [event for commit in new for event in commit]
 
     @contextlib.contextmanager
