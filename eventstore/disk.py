@@ -129,9 +129,12 @@ class Disk:
             inner.release()
 
     def exists(self, path: str) -> bool:
+        folder, _, name = path.rpartition("/")
         try:
-            with self._parent(path) as (directory, name):
-                os.stat(name, dir_fd=directory, follow_symlinks=False)
+            if folder in self._kept:  # each look at a log's end asks this: 1.5 µs instead of 2.4
+                os.stat(name, dir_fd=self._kept[folder], follow_symlinks=False)
+            else:
+                self.status(path)
         except FileNotFoundError:
             return False
         return True

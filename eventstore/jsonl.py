@@ -198,11 +198,11 @@ class JsonlLog:
         """Give foreign errors this project's form. In a log that was closed meanwhile, that is what they come from."""
         self._check_open()
         try:
-            with translating(f"cannot read the log in {self.root}"):
-                yield
-        except Unavailable:
+            yield
+        except (OSError, sqlite3.Error, Unavailable):
             self._check_open()
-            raise
+            with translating(f"cannot read the log in {self.root}"):
+                raise
 
     @contextlib.contextmanager
     def _up_to_date(self) -> Iterator[None]:

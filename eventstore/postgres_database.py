@@ -92,17 +92,22 @@ class PostgresSession:
     def __init__(self, connection: psycopg.Connection[Any], schema: str, prepared: Prepared | None = None) -> None:
         """`prepared` is what is prepared on the connection, if anything may be."""
         self.connection, self._schema, self._prepared = connection, schema, prepared
+        self._held: list[Statement] = []
 
     def rows(self, text: str, arguments: Sequence[Argument] = ()) -> list[TupleRow]:
         (rows,) = self.ask([Statement(text, arguments)])
         return rows
 
     def ask(self, statements: Sequence[Statement]) -> list[list[TupleRow]]:
-        asked = [(_qualified(text, self._schema), arguments) for text, arguments in statements]
-        return exchange(self.connection, asked, self._prepared)
+        held, self._held = self._held, []
+        asked = [(_qualified(text, self._schema), arguments) for text, arguments in [*held, *statements]]
+        return exchange(self.connection, asked, self._prepared)[len(held) :]
 
     def run(self, batches: Sequence[Batch]) -> None:
-        self.ask([Statement(text, row) for text, rows in batches for row in rows])
+        """See `Session.run`. It is sent along with what is asked next, such as the commit: so what a writer does who
+        keeps all others out takes one round trip, however many commits it is.
+        """
+        self._held += [Statement(text, row) for text, rows in batches for row in rows]
 
     def has_table(self, name: str) -> bool:
         return bool(self.rows(HAS_TABLE, (self._schema, name)))
@@ -230,6 +235,7 @@ class PostgresDatabase:
             ((lock_timeout, _, _),) = session.rows(ENTER_WITHIN, (f"{LOCK_SECONDS}s", self._durable))
             session.ask([Statement(LOCK_OUT_OTHERS, (self._gate,)), Statement(SET_LOCK_TIMEOUT, (lock_timeout,))])
             yield session
+            session.ask(())
 
     @contextlib.contextmanager
     def _begun(self, beginning: Sequence[Statement]) -> Iterator[PostgresSession]:

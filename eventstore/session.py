@@ -40,7 +40,7 @@ class Session(Protocol):
         """
 
     def run(self, batches: Sequence[Batch]) -> None:
-        """The same for what gives no rows."""
+        """The same for what gives no rows, before what is asked next, or the transaction ends."""
 
     def has_table(self, name: str) -> bool:
         """Whether the store has a table of this name."""

@@ -121,7 +121,7 @@ class SqlLog(ABC):
         if decided.repeated:
             return decided
         if checkpoint is not None:
-            session.rows(SET_CHECKPOINT, (checkpoint.name, checkpoint.position))
+            session.run([Batch(SET_CHECKPOINT, [(checkpoint.name, checkpoint.position)])])
         if decided.events:
             self._write(session, decided.events)
             lookup.take(decided.events)
@@ -202,9 +202,15 @@ class SqlLog(ABC):
         return self.database.rows(text, arguments)
 
     def version(self, stream: str) -> int:
+        return int(next(iter(self.database.rows(*self.head_question(stream))), (0,))[0])
+
+    def head_question(self, stream: str) -> Statement:
+        """What to ask for a stream's version, in a row that begins with it, and none if there is no such stream: for
+        those who ask more at once. Raises what `version` does.
+        """
         check_name(stream)
         self._check_open()
-        return int(next(iter(self.database.rows(HEAD, (stream,))), (0,))[0])
+        return Statement(HEAD, (stream,))
 
     def checkpoint(self, name: str) -> int | None:
         check_name(name, "checkpoint name")
@@ -255,7 +261,7 @@ class SqlLog(ABC):
                 self._forget_removed()
 
     def _remove(self, session: Session, stream: str) -> None:
-        session.ask([Statement(ALLOW_PURGE, (stream,)), Statement(PURGE, (stream,)), Statement(END_PURGE, (stream,))])
+        session.run([Batch(text, [(stream,)]) for text in (ALLOW_PURGE, PURGE, END_PURGE)])
 
     @abstractmethod
     def _forget_removed(self) -> None:
@@ -290,7 +296,7 @@ class SqlLog(ABC):
                 self._remove(session, purged.stream)
             self._write(session, commit)
         if checkpoint is not None:
-            session.rows(SET_CHECKPOINT, (checkpoint.name, checkpoint.position))
+            session.run([Batch(SET_CHECKPOINT, [(checkpoint.name, checkpoint.position)])])
         return [event for commit in new for event in commit]
 
     @contextlib.contextmanager

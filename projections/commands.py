@@ -62,28 +62,27 @@ class Actor:
     ) -> tuple[RecordedEvent, ...]:
         """Append what the decision on the run comes to, and return it as it was recorded."""
 
-        def look() -> tuple[Run | None, Run | None]:
-            run = self._queries.get_run(run_id, include_deleted=True)
-            return run, run
+        def look() -> tuple[int, Run | None, Run | None]:
+            version, run = self._queries.run_at(run_id)
+            return version, run, run
 
         return self._change_what_is_seen(run_id, look, decide, epoch, even_deleted=even_deleted)
 
     def _change_what_is_seen(
         self,
         run_id: str,
-        look: Callable[[], tuple[Run | None, SeenT | None]],
+        look: Callable[[], tuple[int, Run | None, SeenT | None]],
         decide: Callable[[SeenT], Events],
         epoch: int | None,
         *,
         even_deleted: bool = False,
     ) -> tuple[RecordedEvent, ...]:
         """Look at the run and what else the decision needs, and append what it comes to; again whenever the run has
-        changed meanwhile.
+        changed meanwhile. What is looked at comes with a version of the stream than which none of it is older.
         """
         with self._turn(run_id):
             while True:
-                version = self._log.version(run_id)
-                run, seen = look()
+                version, run, seen = look()
                 check_may_change(run, run_id, epoch, even_deleted=even_deleted)
                 if seen is None:
                     raise NotFound("run", run_id)

@@ -63,9 +63,9 @@ class FinalizeCommands(Actor):
         end_run = self._end_of_run(status, output, error, reason)
         ends = {task_id: self._end_of_task(task_id, end) for task_id, end in tasks.items()}
 
-        def look() -> tuple[Run | None, _Seen | None]:
-            run = self._queries.get_run(run_id, include_deleted=True)
-            return run, None if run is None else self._seen(run, list(ends))
+        def look() -> tuple[int, Run | None, _Seen | None]:
+            version, run = self._queries.run_at(run_id)
+            return version, run, None if run is None else self._seen(run, list(ends))
 
         self._change_what_is_seen(run_id, look, lambda seen: finish(seen, ends, end_run), epoch)
         return self._existing(run_id)

@@ -208,6 +208,11 @@ class FollowingViews:
         with self.at_once() as session:
             return session.ask(queries)
 
+    def ask_at(self, stream: str, *queries: Statement) -> tuple[int, list[list[Columns]]]:
+        """See `Views.ask_at`."""
+        version = self._log.version(stream)
+        return version, self.ask(*queries)
+
     def ask_if_current(self, query: Statement) -> list[Columns]:
         """The rows of one query if everything appended so far shows in the tables; otherwise none."""
         check_questions((query,))

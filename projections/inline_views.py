@@ -56,6 +56,9 @@ class InlineLog(Protocol):
     def dialect(self) -> str:
         """`sqlite` or `postgres`."""
 
+    def head_question(self, stream: str) -> Statement:
+        """What to ask for a stream's version, in a row that begins with it, and none if there is no such stream."""
+
     def read_in(
         self, session: Session, stream: str | None = None, *, after: int = 0, until: int | None = None
     ) -> Iterator[RecordedEvent]:
@@ -97,6 +100,11 @@ class InlineViews:
             if not late:
                 return answers
             self.catch_up()
+
+    def ask_at(self, stream: str, *queries: Statement) -> tuple[int, list[list[Columns]]]:
+        """See `Views.ask_at`."""
+        head, *answers = self.ask(self._log.head_question(stream), *queries)
+        return int(head[0][0] or 0) if head else 0, answers
 
     def ask_if_current(self, query: Statement) -> list[Columns]:
         """The rows of one query if everything appended so far shows in the tables; otherwise none."""

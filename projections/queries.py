@@ -34,13 +34,15 @@ RECOVERABLE = """WHERE status IN ('running', 'waiting') AND deleted_at IS NULL A
     AND (status = 'running' OR waiting_until IS NULL OR waiting_until <= $2)
     ORDER BY +position LIMIT $4"""
 RECOVERABLE_IDS = f"SELECT id, position FROM main.workflow_runs {RECOVERABLE}"
+# A line has each id once. Only because it is told so does Postgres expect few of them, and look each up instead of
+# reading all runs: 0.07 ms instead of 1.5 in a store of 16,000.
 ANCESTORS = """WHERE id IN (
     WITH RECURSIVE line (id) AS (
         SELECT id FROM main.workflow_runs WHERE id = $1
         UNION
         SELECT run.parent_run_id FROM line JOIN main.workflow_runs AS run ON run.id = line.id
     )
-    SELECT id FROM line)"""
+    SELECT id FROM line GROUP BY id HAVING count(*) = 1)"""
 FORKS = """WHERE forked_from = $1 AND (CAST($2 AS INTEGER) = 1 OR deleted_at IS NULL) ORDER BY position"""
 WORKFLOW = "WHERE id = $1"
 WORKFLOWS = "WHERE CAST($1 AS INTEGER) = 1 OR deleted_at IS NULL ORDER BY id"
@@ -89,6 +91,11 @@ class Queries(ResumeQueries):
         """The run, or None; a deleted one only if asked for."""
         run = next(iter(self._rows(Run, RUN, (run_id,))), None)
         return run if run is None or run.deleted_at is None or include_deleted else None
+
+    def run_at(self, run_id: str) -> tuple[int, Run | None]:
+        """The run, even if it was deleted, with a version of its stream than which it is not older."""
+        version, (rows,) = self._views.ask_at(run_id, tables.query(Run, RUN, (run_id,)))
+        return version, next(iter(tables.parsed(Run, rows)), None)
 
     def list_runs(
         self,
@@ -266,16 +273,21 @@ class Queries(ResumeQueries):
 
     def task_state(self, run_id: str, task_id: str) -> TaskState | None:
         """What a decision about a task looks at; None if there is no such run. A deleted one has no tasks."""
+        return self.task_state_at(run_id, task_id)[1]
+
+    def task_state_at(self, run_id: str, task_id: str) -> tuple[int, TaskState | None]:
+        """The same, with a version of the run's stream than which nothing of it is older."""
         key = (run_id, task_id)
-        runs, tasks, attempts, outputs = self._views.ask(
+        version, (runs, tasks, attempts, outputs) = self._views.ask_at(
+            run_id,
             tables.query(Run, RUN, (run_id,)),
             tables.query(TaskRun, TASK_RUN, key),
             tables.query(Attempt, LATEST_ATTEMPT, key),
             tables.query(Output, OUTPUT, key),
         )
         if not runs:
-            return None
-        return TaskState(
+            return version, None
+        return version, TaskState(
             tables.parsed(Run, runs)[0],
             task_id,
             next(iter(tables.parsed(TaskRun, tasks)), None),

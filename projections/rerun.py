@@ -27,9 +27,10 @@ class RerunCommands(Actor):
         """
         again: set[str] = set()
 
-        def look() -> tuple[Run | None, RunState | None]:
+        def look() -> tuple[int, Run | None, RunState | None]:
+            version = self._log.version(run_id)
             state = self._queries.run_state(run_id)
-            return (None if state is None else state.run), state
+            return version, (None if state is None else state.run), state
 
         def decision(state: RunState) -> Events:
             events = decide_rerun.rerun(state, task_id, reason)

@@ -24,13 +24,14 @@ from projections.tables import Columns
 from projections.views import Views
 
 RUN = "WHERE id = $1"
+# See `ANCESTORS`.
 LINEAGE = """WHERE id IN (
     WITH RECURSIVE line (id) AS (
         SELECT id FROM main.workflow_runs WHERE id = $1
         UNION
         SELECT run.forked_from FROM line JOIN main.workflow_runs AS run ON run.id = line.id
     )
-    SELECT id FROM line)"""
+    SELECT id FROM line GROUP BY id HAVING count(*) = 1)"""
 # For a run that is looked up Postgres keeps one plan. With `run_id = $1` it makes a new one every time, as long as some
 # runs have many more rows than others: 106 µs for ten rows instead of 33.
 LIVE_RUN = "SELECT id FROM main.workflow_runs WHERE id = $1 AND deleted_at IS NULL"

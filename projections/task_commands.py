@@ -200,7 +200,9 @@ class TaskCommands(Telemetry):
 
     def _consumable(self, state: TaskState) -> dict[str, str]:
         """The digests of the outputs that the task would be given now."""
-        needed = state.known.depends_on or ()
+        needed = state.known.depends_on
+        if not needed:
+            return {}
         outputs = {output.task_id: output for output in self._queries.outputs_among(state.run.id, needed)}
         return consumable(needed, outputs)
 
@@ -240,8 +242,8 @@ class TaskCommands(Telemetry):
     def _decide_on_task(
         self, run_id: str, task_id: str, decision: Callable[[TaskState], Events], epoch: int | None
     ) -> None:
-        def look() -> tuple[Run | None, TaskState | None]:
-            state = self._queries.task_state(run_id, task_id)
-            return (None if state is None else state.run), state
+        def look() -> tuple[int, Run | None, TaskState | None]:
+            version, state = self._queries.task_state_at(run_id, task_id)
+            return version, (None if state is None else state.run), state
 
         self._change_what_is_seen(run_id, look, decision, epoch)

@@ -11,13 +11,14 @@ from projections import tables
 from projections.rows import Run
 from projections.tables import Columns
 
+# See `ANCESTORS`.
 DESCENDANTS = """WHERE id IN (
     WITH RECURSIVE below (id) AS (
         SELECT id FROM main.workflow_runs WHERE id = $1
         UNION
         SELECT run.id FROM below JOIN main.workflow_runs AS run ON run.parent_run_id = below.id
     )
-    SELECT id FROM below)
+    SELECT id FROM below GROUP BY id HAVING count(*) = 1)
     ORDER BY position, id"""
 
 

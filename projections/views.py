@@ -30,6 +30,11 @@ class Views(Protocol):
     def ask(self, *queries: Statement) -> list[list[Columns]]:
         """The rows of each query, all from one state, in which everything appended so far shows. One round trip."""
 
+    def ask_at(self, stream: str, *queries: Statement) -> tuple[int, list[list[Columns]]]:
+        """The same, with a version of the stream, 0 if there is none, than which no row is older: what is decided on
+        these rows may be appended at this version. Still one round trip: to ask the log first would take another.
+        """
+
     def ask_if_current(self, query: Statement) -> list[Columns]:
         """The rows of one query, in one statement, if everything appended so far shows in the tables; otherwise none,
         as if it had none, and it takes `ask` to tell. In its text `$current` stands for the condition that says so.

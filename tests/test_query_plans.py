@@ -18,15 +18,17 @@ from eventstore.sql_reader import ALL, HEAD, OF_STREAMS, OF_TYPES, OF_TYPES_AND_
 from projections import open_store
 from projections.inline_views import CURRENT, UNPROJECTED
 from projections.queries import (
+    ANCESTORS,
     CHILDREN_AMONG,
     OUTPUTS,
     RUNS_AMONG,
     TASKS_AMONG,
     UNFINISHED_AMONG,
 )
-from projections.resume_queries import ATTEMPTS_IN_DOUBT, COMPLETED_OF_ORIGINAL, TASKS_TO_PLAN
+from projections.resume_queries import ATTEMPTS_IN_DOUBT, COMPLETED_OF_ORIGINAL, LINEAGE, TASKS_TO_PLAN
 from projections.rows import Attempt, Output, Run, TaskRun
 from projections.tables import query
+from projections.tree import descendants
 from tests.sql_stores import SQL, open_log, sql_log
 from tests.stores import address_of
 
@@ -48,6 +50,9 @@ STATEMENTS: dict[str, tuple[str, Sequence[Argument]]] = {
     "events that are not in the views": (UNPROJECTED, ()),
     "runs": query(Run, RUNS_AMONG, (FEW,)),
     "children": query(Run, CHILDREN_AMONG, (FEW,)),
+    "ancestors": query(Run, ANCESTORS, ("run-7",)),
+    "origins": query(Run, LINEAGE, ("run-7",)),
+    "descendants": descendants("run-7"),
     "unfinished tasks": query(TaskRun, UNFINISHED_AMONG, (FEW,)),
     "tasks": query(TaskRun, TASKS_AMONG, ("run-7", FEW)),
     "outputs": query(Output, OUTPUTS, ("run-7",)),

@@ -209,16 +209,16 @@ def test_two_programs_decide_at_once_and_one_is_right(lasting_store: Store, last
     run_of(lasting_store, "review")
     lasting_store.wait_task("run", "review", "yes or no")
     with open_again(lasting) as other:
-        look = Queries.task_state
+        look = Queries.task_state_at
 
         def look_then_decide(self: Queries, run_id: str, task_id: str) -> object:
-            seen = look(self, run_id, task_id)
+            version, seen = look(self, run_id, task_id)
             if self is lasting_store and seen is not None and seen.task and seen.task.status == "waiting":
                 other.acting(actor="bob").reject_task("run", "review")
-            return seen
+            return version, seen
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Queries, "task_state", look_then_decide)
+            patch.setattr(Queries, "task_state_at", look_then_decide)
             with pytest.raises(Conflict, match=r"was rejected at .* by bob"):
                 lasting_store.approve_task("run", "review")
 
