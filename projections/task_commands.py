@@ -50,9 +50,8 @@ class TaskCommands(Telemetry):
         for task in tasks:
             if not isinstance(task, Task):
                 raise InvalidInput(f"{task!r} is no task", "Give a Task, or use schedule_task for its id.")
+            check_name(task.id, "task id")
             check_several(task.depends_on, "task id")
-            for task_id in (task.id, *task.depends_on):
-                check_name(task_id, "task id")
             if task.id in task.depends_on:
                 raise InvalidInput(f"task {task.id!r} depends on itself", "Leave that dependency out.")
         events = [
