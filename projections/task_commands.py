@@ -73,6 +73,8 @@ class TaskCommands(Telemetry):
 
         self._change(run_id, decision, epoch)
         by_id = {task.task_id: task for task in self._queries.task_runs_among(run_id, ids)}
+        if not by_id.keys() >= set(ids):
+            raise NotFound("run", run_id, _DELETED)
         return [by_id[task_id] for task_id in ids]
 
     def schedule_task(
