@@ -14,7 +14,7 @@ from typing import Self
 
 from eventstore.errors import Unavailable
 from eventstore.log import Log, RecordedEvent
-from eventstore.validate import check_bounds, check_name, check_several
+from eventstore.validate import check_bounds, check_several
 
 PATIENCE = 60.0
 """Seconds after which a log that cannot be reached counts as gone."""
@@ -159,6 +159,4 @@ def follow(
 
 def _names(names: Collection[str] | None, kind: str) -> frozenset[str] | None:
     check_several(names, kind)
-    for name in names or ():
-        check_name(name, kind)
     return None if names is None else frozenset(names)

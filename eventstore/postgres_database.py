@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import TupleRow, tuple_row
 from psycopg.types.array import ListBinaryDumper
 from psycopg.types.numeric import Int8BinaryDumper
@@ -306,8 +306,10 @@ def check_in_transaction(connection: psycopg.Connection[Any]) -> None:
     status = connection.info.transaction_status
     if status == TransactionStatus.INERROR:
         raise InvalidInput("the connection's transaction has failed", "Roll it back, and begin another.")
+    if connection.pgconn.pipeline_status != PipelineStatus.OFF:
+        raise InvalidInput("the connection is in a pipeline", "Leave the pipeline first.")
     if status == TransactionStatus.ACTIVE:
-        raise InvalidInput("the connection is busy", "Fetch the results of what it is doing, or leave the pipeline.")
+        raise InvalidInput("the connection is busy", "Fetch the results of what it is doing.")
     if status == TransactionStatus.IDLE and connection.autocommit:
         raise InvalidInput("the connection is in no transaction", "Begin one: `with connection.transaction():`.")
     if connection.info.encoding != "utf-8":

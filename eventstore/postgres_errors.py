@@ -19,6 +19,9 @@ restart, or because it was idle for too long.
 _FOREIGN = (
     "Something else has such a table there: give the store a schema of its own, with ?schema=NAME in the address."
 )
+_POOLED = (
+    "Try again. If a pooler that carries no prepared statements stands in between, add prepare=off to the address."
+)
 _HINTS: dict[type[psycopg.Error], str] = {
     errors.InsufficientPrivilege: "Grant this role the rights that the backend's documentation lists.",
     errors.DiskFull: "Free some space on the server and try again: nothing of this call was written.",
@@ -29,6 +32,8 @@ _HINTS: dict[type[psycopg.Error], str] = {
     errors.UndefinedColumn: _FOREIGN,
     errors.DuplicateTable: _FOREIGN,
     errors.DuplicateFunction: _FOREIGN,
+    errors.DuplicatePreparedStatement: _POOLED,
+    errors.InvalidSqlStatementName: _POOLED,
 }
 
 

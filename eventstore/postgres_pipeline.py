@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import adapt
 from psycopg.abc import Buffer, PQGen, Transformer
-from psycopg.errors import error_from_result
+from psycopg.errors import DuplicatePreparedStatement, InvalidSqlStatementName, error_from_result
 from psycopg.generators import fetch_many, send
 from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
@@ -42,7 +42,8 @@ def exchange(
     """Run statements, in order, and return the rows of each. Outside a transaction they are one together.
 
     Raises the error of the first that fails; none after it runs. What is new to `prepared` is prepared and comes to it;
-    where those are too many, all are forgotten first. Without it nothing is prepared.
+    where those are too many, all are forgotten first. Without it nothing is prepared. If somebody else has changed what
+    is prepared on the connection, it is closed.
     """
     if not statements:
         return []
@@ -66,7 +67,10 @@ def exchange(
     rows = []
     for kind, answer in zip(asked, answers, strict=False):
         if answer.status == ExecStatus.FATAL_ERROR:
-            raise error_from_result(answer, encoding=connection.info.encoding)
+            error = error_from_result(answer, encoding=connection.info.encoding)
+            if prepared is not None and isinstance(error, DuplicatePreparedStatement | InvalidSqlStatementName):
+                connection.close()  # a pooler has changed what is prepared on it: it would fail for ever
+            raise error
         if kind is None:
             rows.append(_rows(transformer, answer))
         elif prepared is not None:

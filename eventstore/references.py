@@ -44,4 +44,5 @@ def _holding(kind: type[msgspec.Struct]) -> tuple[str, ...]:
 
 
 def _can_hold(hint: Any) -> bool:
+    hint = getattr(hint, "__value__", hint)  # what a `type` statement stands for
     return hint in (Value, Failure) or any(map(_can_hold, get_args(hint)))

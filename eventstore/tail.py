@@ -51,6 +51,7 @@ class Tail:
         self.repairs: list[Repair] = []
         self.broken = ""
         self.purges = self.purging = 0
+        self._unfinished: Sequence[UnfinishedPurge] = ()
         self._file = -1
         self.segment = self.end = 0
         self.synced_commit = self._synced_end = 0
@@ -165,6 +166,9 @@ class Tail:
         Raises `LogCorrupt`, and changes nothing, if there is anything no crash can leave behind.
         """
         purges = self.purges
+        if self._unfinished and self.index.unfinished_purges() != self._unfinished:
+            self.purges += 1  # another process has finished some, and moved what this one may know by its old places
+            self.flush()
         while True:
             if self._read_on():
                 continue
@@ -285,10 +289,11 @@ class Tail:
         """Write the index's news to its file. True if another process had already written more than this one knew."""
         if self.behind:
             self.sync()
-        if self.index.flush():
-            return False
-        self._open_known()
-        return True
+        written = self.index.flush()
+        self._unfinished = self.index.unfinished_purges()
+        if not written:
+            self._open_known()
+        return not written
 
     def finish_purges(self) -> None:
         """Take purged events out of the segments they are still in, unless there are more to come. Safe to repeat after
@@ -337,6 +342,8 @@ class Tail:
                 self._disk.rename(draft, segment_path(segment))
             self._disk.sync_directory(FOLDER)
             self.index.rewritten(segment, ((w.line, w.place, checksum_of(w.raw)) for w in after))
+            self._unfinished = self.index.unfinished_purges()
+            self.purges += 1
         except (OSError, sqlite3.Error) as error:
             self.broken = f"a purge stopped half-way ({error})"
             raise OutcomeUnknown(self.broken) from error

@@ -133,11 +133,15 @@ def check_bounds(
 
 
 def check_several(names: Collection[str] | None, kind: str) -> None:
-    """Refuse one name where several can be given. Raises `InvalidInput`."""
+    """Refuse one name where several can be given, and names that no backend could keep. Raises `InvalidInput` or
+    `TooLarge`.
+    """
     if isinstance(names, str | bytes):
         raise InvalidInput(f"{names!r} is one {kind}, where several can be given", "Put it into a list.")
     if names is not None and not isinstance(names, Collection):
         raise InvalidInput(f"{type(names).__name__} is no collection of {kind}s", "Give a list.")
+    for name in names or ():
+        check_name(name, kind)
 
 
 def check_stream(stream: str) -> None:

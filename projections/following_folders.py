@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sqlite3
 import threading
 import time
@@ -75,7 +74,6 @@ class FollowingFolders:
             raise unavailable(error, f"cannot keep run folders in {disk.root}") from error
         self._due, self._stop = threading.Event(), threading.Event()
         self._writer: threading.Thread | None = None
-        self._process = os.getpid()
 
     def soon(self) -> None:
         """Have tables and folders brought up to date by and by: the log has grown."""
@@ -163,7 +161,7 @@ class FollowingFolders:
 
     def close(self) -> None:
         """Bring tables and folders up to date, if the log and these can still be read. Repeated calls do nothing."""
-        if self._stop.is_set() or self._process != os.getpid():
+        if self._stop.is_set():
             return
         self._stop.set()
         self._due.set()

@@ -51,7 +51,8 @@ class FollowingViews:
     def __init__(self, database: str, log: Log, codec: Codec, disk: Disk | None = None) -> None:
         """`disk` is where the run folders are to be kept, if they are."""
         self._database, self._log, self._codec = database, log, codec
-        self._lock = threading.RLock()
+        self._lock, self._closing = threading.RLock(), threading.Lock()
+        self._process = os.getpid()
         self._told = Told()
         self._closed = False
         self._connection = self._connect()
@@ -294,13 +295,17 @@ class FollowingViews:
     def close(self) -> None:
         """Bring run folders, if they are kept, and the tables before them up to date, and release the database.
 
-        Repeated calls do nothing.
+        Repeated calls do nothing, but wait for the first. Nor do those in a forked process, where other threads held
+        locks that nobody will let go of.
         """
-        if self._folders is not None:
-            self._folders.close()
-        with self._lock:
-            self._closed = True
-            self._connection.close()
+        if self._process != os.getpid():
+            return
+        with self._closing:
+            if self._folders is not None:
+                self._folders.close()
+            with self._lock:
+                self._closed = True
+                self._connection.close()
 
 
 def _checkpoint(session: Session) -> tuple[int, str]:

@@ -50,9 +50,8 @@ class TaskCommands(Telemetry):
         for task in tasks:
             if not isinstance(task, Task):
                 raise InvalidInput(f"{task!r} is no task", "Give a Task, or use schedule_task for its id.")
+            check_name(task.id, "task id")
             check_several(task.depends_on, "task id")
-            for task_id in (task.id, *task.depends_on):
-                check_name(task_id, "task id")
             if task.id in task.depends_on:
                 raise InvalidInput(f"task {task.id!r} depends on itself", "Leave that dependency out.")
         events = [
@@ -74,6 +73,8 @@ class TaskCommands(Telemetry):
 
         self._change(run_id, decision, epoch)
         by_id = {task.task_id: task for task in self._queries.task_runs_among(run_id, ids)}
+        if not by_id.keys() >= set(ids):
+            raise NotFound("run", run_id, _DELETED)
         return [by_id[task_id] for task_id in ids]
 
     def schedule_task(

@@ -141,6 +141,15 @@ class Reading(Opening):
         with pytest.raises(InvalidInput):
             log.read_all(limit=2**63)
 
+    @pytest.mark.parametrize("name", ["", "\ud800", "a\0b", 1])
+    def test_names_that_no_event_can_have_are_refused_when_the_read_is_asked_for(self, log: Log, name: Any) -> None:
+        with pytest.raises(InvalidInput):
+            log.read(name)
+        with pytest.raises(InvalidInput):
+            log.read_all(types=[name])
+        with pytest.raises(InvalidInput):
+            log.read_all(streams=[name])
+
     @pytest.mark.parametrize("bound", ["after", "until", "limit"])
     @pytest.mark.parametrize("value", ["1", 1.5, [1]])
     def test_bounds_that_are_no_numbers_are_refused_when_the_read_is_asked_for(

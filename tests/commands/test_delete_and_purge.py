@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Collection, Sequence
 
 import pytest
 
 from eventstore.errors import Conflict, NotFound
-from projections import Run, Store, TaskRun
+from projections import Run, Store, Task, TaskRun
 from tests.stores import Clock, completed, folded, run_of, tables_of
 
 END: dict[str, Callable[[Store], object]] = {
@@ -155,3 +156,19 @@ def test_a_rebuilt_store_still_hides_what_was_deleted_and_lacks_what_was_purged(
     assert tables_of(store) == before
     assert [run.id for run in store.list_runs(include_deleted=True)] == ["run", "kept"]
     assert [run.id for run in store.list_runs()] == ["kept"]
+
+
+def test_scheduling_tasks_of_a_run_that_is_purged_meanwhile_finds_it_no_more(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create_run("flow", run_id="run")
+    look, looks = store.task_runs_among, itertools.count()
+
+    def look_late(run_id: str, task_ids: Collection[str]) -> list[TaskRun]:
+        if next(looks) == 1:  # it has been decided by then
+            store.purge_run(run_id, force=True)
+        return look(run_id, task_ids)
+
+    monkeypatch.setattr(store, "task_runs_among", look_late)
+    with pytest.raises(NotFound, match="run"):
+        store.schedule_tasks("run", [Task("a"), Task("b")])

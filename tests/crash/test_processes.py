@@ -128,6 +128,36 @@ def test_a_reader_never_sees_a_purged_event_again_and_misses_no_other(log: Jsonl
     assert [reader.result() for reader in readers] == [450, 450]
 
 
+@pytest.fixture
+def moved(log: JsonlLog) -> Iterator[list[Append]]:
+    """A commit of the log that another log has moved, in the midst of purges of both."""
+    commit = [Append("kept", [NewEvent(type="kept", data=b"{}")])]
+    with closing(JsonlLog(log.root)) as other, log.purging():
+        log.append([Append("gone", [NewEvent(type="gone", data=b"{}")])])
+        with other.purging():
+            other.purge("gone")
+            log.append(commit)
+        yield commit
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_a_log_reads_what_it_has_appended_where_another_has_moved_it(
+    log: JsonlLog, moved: list[Append], backward: bool
+) -> None:
+    kept = [event.id for entry in moved for event in entry.events]
+    assert [event.id for event in log.read("kept", backward=backward)] == kept
+    assert [event.id for event in log.read_all(backward=backward) if event.stream == "kept"] == kept
+
+
+def test_a_log_knows_a_repeated_commit_that_another_has_moved(log: JsonlLog, moved: list[Append]) -> None:
+    assert log.append(moved).repeated
+
+
+def test_a_log_can_purge_what_another_has_moved(log: JsonlLog, moved: list[Append]) -> None:
+    assert log.purge("kept").events == 1
+    assert [event.stream for event in log.read_all()] == ["$purges"] * 2
+
+
 @pytest.mark.parametrize("purged_by", ["the same log", "another log"])
 @pytest.mark.parametrize("backward", [False, True])
 def test_a_read_goes_on_when_a_purge_moves_the_lines_it_is_about_to_read(

@@ -140,6 +140,20 @@ def test_a_connection_in_a_wrong_state_is_refused(
     assert [*store.log.read_all()] == []
 
 
+def test_a_connection_in_a_pipeline_is_refused_and_stays_usable(
+    store: Store, schema: str, connection: psycopg.Connection[Any]
+) -> None:
+    with connection.pipeline() as pipeline:
+        with pytest.raises(InvalidInput, match="in a pipeline"):
+            log_of(store).append_within(connection, run(store, "run"))
+        order(connection, schema)
+        pipeline.sync()
+        assert orders(connection, schema) == 1
+        with pytest.raises(InvalidInput, match="in a pipeline"):
+            log_of(store).append_within(connection, run(store, "run"))
+    assert log_of(store).append_within(connection, run(store, "run")).versions == {"run": 1}
+
+
 def test_a_connection_to_another_database_is_refused_and_stays_usable(
     server: Server, schema: str, store: Store
 ) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import psycopg
 import pytest
 from psycopg.abc import PQGen
 
 from eventstore import postgres_pipeline
+from eventstore.errors import Unavailable
+from eventstore.log import Append, NewEvent
+from eventstore.postgres import PostgresLog
 from eventstore.postgres_database import ImpatientConnection
 from eventstore.postgres_pipeline import exchange
 from tests.postgres_server import Server
@@ -77,6 +81,21 @@ def test_where_too_much_is_prepared_all_is_forgotten_and_prepared_again(
         assert exchange(connection, [ONE, (text, (1,))], connection.prepared) == [[(1, "a")], [(1 + number,)]]
         assert names(connection) == set(connection.prepared.values())
         assert len(connection.prepared) <= 4
+
+
+@pytest.mark.parametrize("change", [b"DEALLOCATE ALL", b"DISCARD ALL"])
+def test_a_log_goes_on_after_a_pooler_has_forgotten_what_was_prepared(
+    server: Server, schema: str, change: bytes
+) -> None:
+    with closing(PostgresLog(server.dsn, schema=schema, connections=1)) as log:
+        assert log.version("stream") == 0
+        with log.database.connection() as connection:
+            connection.pgconn.exec_(change)
+        with pytest.raises(Unavailable, match="prepared statement") as caught:
+            log.version("stream")
+        assert "prepare=off" in caught.value.hint
+        assert log.append([Append("stream", [NewEvent(type="noted", data=b"{}")])]).versions == {"stream": 1}
+        assert log.version("stream") == 1
 
 
 def test_an_interrupted_connection_is_closed_only_if_something_may_be_prepared_on_it(

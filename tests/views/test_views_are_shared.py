@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import product
 from multiprocessing.connection import Connection
@@ -14,6 +17,7 @@ import pytest
 
 from eventstore.errors import Unavailable
 from projections import Store
+from projections.following_folders import FollowingFolders
 from tests.crash.children import Children
 from tests.stores import (
     LASTING,
@@ -85,6 +89,63 @@ def test_two_processes_at_one_address_see_each_others_writes_at_once(
     child.send("")
     assert child.result() is None
     check_views(lasting_store)
+
+
+def close_forked(test: Connection, address: str) -> int:
+    """Close a store in a process forked while another thread reads, and say how that process ended."""
+    reading, closed = threading.Event(), threading.Event()
+
+    def read(store: Store) -> None:
+        with store.views.at_once():
+            reading.set()
+            closed.wait()
+
+    with open_again(address) as store:
+        reader = threading.Thread(target=read, args=(store,))
+        reader.start()
+        reading.wait()
+        if os.fork() == 0:
+            signal.alarm(20)
+            store.close()
+            os._exit(0)
+        _, status = os.wait()
+        closed.set()
+        reader.join()
+        store.create_run("flow", run_id="run")
+    return status
+
+
+def test_closing_in_a_forked_process_waits_for_none_of_the_threads_it_has_not_got(
+    lasting: str, children: Children
+) -> None:
+    assert children.start(close_forked, lasting).result() == 0
+    with open_again(lasting) as store:
+        assert store.get_run("run") is not None
+        check_views(store)
+
+
+def test_whoever_closes_a_store_that_is_being_closed_waits_until_its_views_are_up_to_date(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_again(folder)
+    store.create_run("flow", run_id="run")
+    begun, go_on = threading.Event(), threading.Event()
+    write_folders = FollowingFolders.catch_up
+
+    def slowly(folders: FollowingFolders) -> None:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        write_folders(folders)
+
+    monkeypatch.setattr(FollowingFolders, "catch_up", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(store.close)
+        assert begun.wait(PATIENCE)
+        second = pool.submit(store.close)
+        go_on.set()
+        second.result(PATIENCE)
+        assert {"run/events.jsonl", "run/run.json"} <= set(files_in(folder))
+        first.result(PATIENCE)
 
 
 def open_and_create(test: Connection, address: str, name: str) -> int:
