@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
-from typing import Any, get_args
 
 import msgspec
+from msgspec import inspect
 
 from eventstore.codec import UnknownEvent
 from eventstore.failure import Failure
@@ -40,9 +40,12 @@ def blob_digests(part: object) -> Sequence[str]:
 @functools.cache
 def _holding(kind: type[msgspec.Struct]) -> tuple[str, ...]:
     """The fields that values and failures stand in: most events have none, and looking at all took 0.6 µs an event."""
-    return tuple(field.name for field in msgspec.structs.fields(kind) if _can_hold(field.type))
+    info = inspect.type_info(kind)
+    assert isinstance(info, inspect.StructType)
+    return tuple(field.name for field in info.fields if _can_hold(field.type))
 
 
-def _can_hold(hint: Any) -> bool:
-    hint = getattr(hint, "__value__", hint)  # what a `type` statement stands for
-    return hint in (Value, Failure) or any(map(_can_hold, get_args(hint)))
+def _can_hold(info: inspect.Type) -> bool:
+    if isinstance(info, inspect.UnionType):
+        return any(map(_can_hold, info.types))
+    return isinstance(info, inspect.StructType) and info.cls in (Value, Failure)
