@@ -91,15 +91,12 @@ class Tail:
     def _open_first(self) -> None:
         """Stand where the index left off, once it is sure that the segments still say what the index has seen."""
         numbers = segment_numbers(self._disk)
-        last = self.index.last
-        if not numbers and last.commit == 0:
+        if not numbers and self.index.last.commit == 0:
             self._switch(1)
             return
-        if last.commit and not self._holds_witness():
+        if self.index.last.commit and not self._holds_witness():
             if not self.index.unfinished_purges():
-                place = last.place
-                reason = f"the log has lost commit {last.commit}, which the index has seen durable"
-                raise LogCorrupt(segment_path(place.segment), place.start, place.length, reason)
+                raise self._lost()
             self.index.discard()
         if not self.index.last.commit and 1 not in numbers:
             raise LogCorrupt(segment_path(1), 0, 0, "the file is missing, and the log begins with it")
@@ -126,6 +123,11 @@ class Tail:
             return decode_line(raw).commit == last.commit and checksum_of(raw) == last.checksum
         except DamagedLine:
             return False
+
+    def _lost(self) -> LogCorrupt:
+        commit, place = self.index.last.commit, self.index.last.place
+        reason = f"the log has lost commit {commit}, which the index has seen durable"
+        return LogCorrupt(segment_path(place.segment), place.start, place.length, reason)
 
     def _open_known(self) -> None:
         """Open the segment of the last line the index knows, and stand behind that line, which is durable."""
@@ -293,7 +295,17 @@ class Tail:
         self._unfinished = self.index.unfinished_purges()
         if not written:
             self._open_known()
+            if not self._holds_witness():
+                self._tell_of_rewriting()
         return not written
+
+    def _tell_of_rewriting(self) -> None:
+        """Have the index learn where the last line is: a process was killed that had just rewritten its segment."""
+        purges = [purge for purge in self._unfinished if purge.segment == self.segment]
+        if not purges:
+            raise self._lost()
+        self._rewrite(self.segment, purges)
+        self._open_known()
 
     def finish_purges(self) -> None:
         """Take purged events out of the segments they are still in, unless there are more to come. Safe to repeat after

@@ -38,8 +38,8 @@ def children() -> Iterator[Children]:
         yield children
 
 
-def open_log(root: Path) -> JsonlLog:
-    return JsonlLog(root, segment_bytes=SEGMENT_BYTES)
+def open_log(root: Path, segment_bytes: int = SEGMENT_BYTES) -> JsonlLog:
+    return JsonlLog(root, segment_bytes=segment_bytes)
 
 
 @contextmanager
@@ -133,13 +133,18 @@ def test_a_kill_at_any_disk_call_of_an_append_loses_nothing_acknowledged(
             return
 
 
+@pytest.mark.parametrize("segment_bytes", [SEGMENT_BYTES, 1_000_000], ids=["many segments", "one segment"])
 @pytest.mark.parametrize("found_by", ["a process that was there", "a process that comes"])
 def test_a_kill_at_any_disk_call_of_a_purge_leaves_the_stream_whole_or_gone(
-    tmp_path: Path, children: Children, record_property: Callable[[str, object], None], found_by: str
+    tmp_path: Path,
+    children: Children,
+    record_property: Callable[[str, object], None],
+    found_by: str,
+    segment_bytes: int,
 ) -> None:
     stream, template = SHARED[0], tmp_path / "template"
     commits = first_attempts("writer", 12)
-    with closing(open_log(template)) as log:
+    with closing(open_log(template, segment_bytes)) as log:
         for commit in commits:
             log.append(commit)
         before = list(log.read_all())
@@ -151,19 +156,19 @@ def test_a_kill_at_any_disk_call_of_a_purge_leaves_the_stream_whole_or_gone(
         shutil.copytree(template, root)
         with told(call=call, written=written), ExitStack() as stack:
             if found_by == "a process that was there":
-                log = stack.enter_context(closing(open_log(root)))
-            child = children.start(purge, root, stream, call, written)
+                log = stack.enter_context(closing(open_log(root, segment_bytes)))
+            child = children.start(purge, root, stream, segment_bytes, call, written)
             list(child.rest())
             killed = child.end() == -signal.SIGKILL
             if found_by == "a process that comes":
-                log = stack.enter_context(closing(open_log(root)))
+                log = stack.enter_context(closing(open_log(root, segment_bytes)))
             *after, last = log.read_all()
             assert [*after, last] == before or (after == others and last.stream == PURGES)
             assert list(log.read_all(backward=True)) == [last, *reversed(after)]
             assert all(log.append(commit).repeated for commit in untouched)
             assert log.purge(stream).events == (len(before) - len(others) if last.stream != PURGES else 0)
             check_purged(log, stream, others)
-            with closing(open_log(root)) as reopened:
+            with closing(open_log(root, segment_bytes)) as reopened:
                 check_purged(reopened, stream, others)
         if not killed:
             record_property("kills", call - 1)

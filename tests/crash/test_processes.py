@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,9 @@ from uuid import UUID
 
 import pytest
 
+from eventstore.index import Index
 from eventstore.jsonl import JsonlLog
-from eventstore.log import Append, NewEvent
+from eventstore.log import PURGES, Append, NewEvent
 
 from .children import Children
 from .disks import CountingDisk
@@ -156,6 +158,30 @@ def test_a_log_knows_a_repeated_commit_that_another_has_moved(log: JsonlLog, mov
 def test_a_log_can_purge_what_another_has_moved(log: JsonlLog, moved: list[Append]) -> None:
     assert log.purge("kept").events == 1
     assert [event.stream for event in log.read_all()] == ["$purges"] * 2
+
+
+@pytest.mark.parametrize("purging", [False, True], ids=["at rest", "in the midst of purges"])
+def test_a_log_finds_the_lines_that_a_process_has_moved_which_was_killed_before_it_could_tell(
+    log: JsonlLog, monkeypatch: pytest.MonkeyPatch, purging: bool
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    kept = [Append("kept", [NewEvent(type="kept", data=b"{}")])]
+    log.append([Append("gone", [NewEvent(type="gone", data=b"{}")])])
+    log.append(kept)
+    with closing(JsonlLog(log.root)) as other, log.purging() if purging else contextlib.nullcontext():
+        with monkeypatch.context() as patch:
+            patch.setattr(Index, "rewritten", die)
+            with pytest.raises(Killed):
+                other.purge("gone")
+        assert [event.stream for event in log.read_all()] == ["kept", PURGES]
+        assert log.append(kept).repeated
+        log.append([Append("kept", [NewEvent(type="kept", data=b"{}")], 1)])
+        assert [event.stream for event in other.read_all(backward=True)] == ["kept", PURGES, "kept"]
 
 
 @pytest.mark.parametrize("purged_by", ["the same log", "another log"])

@@ -92,9 +92,9 @@ def append_some(test: Connection, root: Path, writer: str, commits: int, die_at:
     log.close()
 
 
-def purge(test: Connection, root: Path, stream: str, die_at: int, written: float) -> None:
+def purge(test: Connection, root: Path, stream: str, segment_bytes: int, die_at: int, written: float) -> None:
     """Purges a stream; killed at a certain call of the disk, if it gets that far."""
-    log = JsonlLog(root, segment_bytes=SEGMENT_BYTES, disk=FatalDisk(root, die_at, written))
+    log = JsonlLog(root, segment_bytes=segment_bytes, disk=FatalDisk(root, die_at, written))
     log.purge(stream)
     log.close()
 
