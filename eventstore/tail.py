@@ -295,7 +295,7 @@ class Tail:
         self._unfinished = self.index.unfinished_purges()
         if not written:
             self._open_known()
-            if not self._holds_witness():
+            if self.index.last.commit and not self._holds_witness():
                 self._tell_of_rewriting()
         return not written
 
