@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
@@ -126,6 +128,14 @@ def test_what_comes_before_an_event_that_cannot_be_read_is_in_tables_and_folders
         assert {path.partition("/")[0] for path in files_in(folder)} == {"one", "two", "three"}
 
 
+def test_what_the_thread_cannot_read_is_logged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged = SimpleQueue[str]()
+    monkeypatch.setattr(logging.getLogger("eventstore"), "warning", lambda text, *_, **__: logged.put(text))
+    with open_again(folder) as store:
+        store.log.append([Append("bad", [UNREADABLE])])
+        assert "views could not follow" in logged.get(timeout=PATIENCE)
+
+
 def test_closing_leaves_no_table_behind(folder: Path, idle: None) -> None:
     with open_again(folder) as store:
         create(store, "one")
@@ -140,7 +150,8 @@ def test_what_a_killed_program_has_not_put_into_its_tables_is_no_damage_and_is_t
     with open_again(folder) as store:
         create(store, "one", "two")
         killed = Path(shutil.copytree(folder, folder.with_name("killed")))
-        assert verify_files(killed, Codec()).clean
+        report = verify_files(killed, Codec())
+        assert [(finding.severity, finding.code) for finding in report.findings] == [("info", "view-behind")]
         with open_again(killed) as restarted:
             assert tables_of(restarted) == folded(restarted) == folded(store)
             assert files_in(killed) == files_due(restarted, killed)
